@@ -1,0 +1,63 @@
+"""What a caller asks of a conversation, and what it gets: a window on it with a cursor to each message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.domain.errors import BadInput
+from gateway.domain.model import Message
+
+DEFAULT_PAGE = 50
+MAX_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which messages of a conversation are looked at.
+
+    ``since`` leaves messages strictly newer than this instant; ``include_archived`` matters only
+    where the upstream knows of archiving.
+    """
+
+    since: datetime | None = None
+    include_archived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The Relay arguments of a connection: ``first``/``after`` go to older messages, ``last``/``before`` to newer."""
+
+    first: int | None = None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+
+    def check(self) -> None:
+        """Refuse what the contract refuses.
+
+        Raises:
+            BadInput: ``first`` together with ``last``, a negative count, or one over 200.
+        """
+        if self.first is not None and self.last is not None:
+            raise BadInput("Give either first or last, not both.")
+        for name, count in (("first", self.first), ("last", self.last)):
+            if count is not None and not 0 <= count <= MAX_PAGE:
+                raise BadInput(f"{name} must be between 0 and {MAX_PAGE}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A message and the cursor that finds it again."""
+
+    cursor: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A window on a conversation, newest first. The flags are true exactly when there is something there."""
+
+    edges: tuple[Edge, ...]
+    has_next_page: bool
+    has_previous_page: bool

@@ -1,0 +1,1 @@
+"""The two versions of Welkin's chat API behind one port."""

@@ -1,0 +1,1 @@
+"""Welkin's v2 API: page and size, `body`, `id`, `sentAt`, `readAt`."""
