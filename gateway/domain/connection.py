@@ -26,7 +26,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The Relay arguments of a connection: ``first``/``after`` go to older messages, ``last``/``before`` to newer."""
+    """The Relay arguments: ``first``/``after`` go to older messages, ``last``/``before`` to newer ones."""
 
     first: int | None = None
     after: str | None = None

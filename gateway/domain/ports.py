@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain.model import ApiVersion, Capability, Message, PatientRecord
 from gateway.domain.pages import Page, PageRef
+from gateway.domain.scan import Ask, Snapshot
 
 
 class Welkin(Protocol):
@@ -83,3 +85,63 @@ class FileStream(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Give the bytes in order; an upstream that breaks off raises ``UpstreamUnavailable``."""
         ...
+
+
+class Reads(Protocol):
+    """Reads of one Welkin instance, shared between callers and kept for a while.
+
+    The methods raise what the same ones of ``Welkin`` raise.
+    """
+
+    def now(self) -> float:
+        """Give the moment that ``Ask.not_before`` is measured in, in seconds."""
+        ...
+
+    def changed(self, patient_id: str) -> None:
+        """Forget what was read of a conversation."""
+        ...
+
+    async def page(self, patient_id: str, ask: Ask, *, include_archived: bool) -> Snapshot:
+        """Read a page of a conversation, a copy if ``ask`` allows it."""
+        ...
+
+    async def patient(self, patient_id: str) -> PatientRecord:
+        """Read a patient's record."""
+        ...
+
+
+class Sends(Protocol):
+    """Remembers sends by the caller's idempotency key, so that one key sends one message."""
+
+    async def claim(self, key: str, fingerprint: str) -> Claim:
+        """Claim a key for a send; waits while another call holds it.
+
+        Raises:
+            BadInput: the key was used for a different message.
+        """
+        ...
+
+
+class Claim(Protocol):
+    """A claimed idempotency key. Exactly one of the methods ends the claim."""
+
+    @property
+    def earlier(self) -> SendRecord | None:
+        """What is remembered of an earlier send under this key."""
+        ...
+
+    async def settle(self, record: SendRecord) -> None:
+        """Remember what became of the send."""
+        ...
+
+    async def release(self) -> None:
+        """Forget the claim: nothing was sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SendRecord:
+    """What became of a send: the message, or (None) unclear, with the ids that were listed before it."""
+
+    message: Message | None
+    known_before: frozenset[str] | None = None

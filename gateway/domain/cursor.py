@@ -1,0 +1,154 @@
+"""Cursors: made, authenticated, read again.
+
+A cursor is URL-safe base64 (unpadded) of ``mac || payload``. The payload says, behind a format
+number, for which filter it was made and where its message is: time in milliseconds, the hints
+(see ``target.Position``), the message's id. It holds nothing of a message's text, and no secret.
+
+The MAC is HMAC-SHA256, cut to 128 bits, over the scope and the payload. The scope (tenant, instance,
+patient) is not in the cursor: a cursor of another conversation fails like a forged one. The first
+key makes cursors, all keys are tried on reading, so keys can be rotated.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from gateway.domain.connection import Filter
+from gateway.domain.errors import InvalidCursor
+from gateway.domain.model import Conversation
+from gateway.domain.pages import Linked, Newest, Numbered, PageRef
+from gateway.domain.target import Position
+
+_FORMAT = "1"
+_MAC_BYTES = 16
+_MAX_LENGTH = 4096
+"""Longer strings are refused unread. Welkin's own page tokens are under 200 characters (recorded)."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class CursorKeys:
+    """The keys of an instance's cursors, newest first; never shown by ``repr``."""
+
+    keys: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse an empty key ring."""
+        if not self.keys or not all(self.keys):
+            raise ValueError("Cursors need at least one key, and no key may be empty.")
+
+    def __repr__(self) -> str:
+        return f"CursorKeys({len(self.keys)} keys)"
+
+    @classmethod
+    def from_secrets(cls, secrets: Sequence[str]) -> CursorKeys:
+        """Derive keys from secrets, so that a secret used elsewhere never signs anything itself."""
+        return cls(tuple(hmac.digest(s.encode(), b"welkin-gateway cursor key", "sha256") for s in secrets))
+
+
+class Cursors:
+    """Makes and reads the cursors of one conversation."""
+
+    def __init__(self, keys: CursorKeys, conversation: Conversation) -> None:
+        self._keys = keys.keys
+        parts = (conversation.instance.tenant, conversation.instance.instance, conversation.patient_id)
+        self._scope = "".join(f"{len(part)}:{part}" for part in parts).encode()
+
+    def make(self, position: Position, chosen: Filter) -> str:
+        """Give the cursor of a message, good under the same filter."""
+        milliseconds = (position.time - _EPOCH) // _MILLISECOND
+        hints = "".join(map(_write_hint, position.hints))
+        text = f"{_FORMAT}{_write_filter(chosen)}|{milliseconds}|{hints}|{position.external_id}"
+        payload = text.encode()
+        return base64.urlsafe_b64encode(self._mac(self._keys[0], payload) + payload).rstrip(b"=").decode()
+
+    def read(self, cursor: str, chosen: Filter | None) -> Position:
+        """Give the place that a cursor names. ``chosen`` None takes a cursor of any filter.
+
+        Raises:
+            InvalidCursor: it was forged, cut, or made for another conversation or filter.
+        """
+        payload = self._authenticate(cursor)
+        try:
+            head, milliseconds, rest = payload.decode().split("|", 2)
+            hints, external_id = _read_hints(rest)
+            position = Position(external_id, _EPOCH + int(milliseconds) * _MILLISECOND, hints)
+        except (ValueError, OverflowError) as error:  # a format that this version does not know
+            raise InvalidCursor("The cursor has a form that this gateway does not read.") from error
+        if head[:1] != _FORMAT:
+            raise InvalidCursor("The cursor has a form that this gateway does not read.")
+        if chosen is not None and head[1:] != _write_filter(chosen):
+            raise InvalidCursor(
+                "The cursor was made with other arguments: keep since and includeArchived as they were."
+            )
+        return position
+
+    def _authenticate(self, cursor: str) -> bytes:
+        refused = InvalidCursor("The cursor is not one that this gateway made for this conversation.")
+        if len(cursor) > _MAX_LENGTH:
+            raise refused
+        try:
+            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+            raw = base64.b64decode(padded, altchars=b"-_", validate=True)
+        except (binascii.Error, UnicodeError) as error:
+            raise refused from error
+        mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        genuine = [hmac.compare_digest(mac, self._mac(key, payload)) for key in self._keys]
+        if not any(genuine):
+            raise refused
+        if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != cursor:  # one place, one cursor
+            raise refused
+        return payload
+
+    def _mac(self, key: bytes, payload: bytes) -> bytes:
+        return hmac.digest(key, self._scope + b"\0" + payload, "sha256")[:_MAC_BYTES]
+
+
+def _write_filter(chosen: Filter) -> str:
+    since = "" if chosen.since is None else str((chosen.since - _EPOCH) // _MILLISECOND)
+    return f"{'a' if chosen.include_archived else ''}{since}"
+
+
+def _write_hint(ref: PageRef) -> str:
+    match ref:
+        case Newest():
+            return "n;"
+        case Linked(token):
+            return f"t{len(token)}:{token};"
+        case Numbered(number, size, oldest_first):
+            return f"{'o' if oldest_first else 'p'}{number}:{size};"
+
+
+def _read_hints(text: str) -> tuple[tuple[PageRef, ...], str]:
+    """Read hints up to the bar that ends them; give them and what follows the bar.
+
+    Raises:
+        ValueError: the text is no list of hints.
+    """
+    hints: list[PageRef] = []
+    while not text.startswith("|"):
+        kind, rest = text[:1], text[1:]
+        if kind == "n":
+            hints.append(Newest())
+        elif kind == "t":
+            length, rest = rest.split(":", 1)
+            hints.append(Linked(rest[: int(length)]))
+            rest = rest[int(length) :]
+        elif kind in {"o", "p"}:
+            number, rest = rest.split(":", 1)
+            size, rest = rest.split(";", 1)
+            hints.append(Numbered(int(number), int(size), kind == "o"))
+            rest = ";" + rest
+        else:
+            raise ValueError(kind)
+        if not rest.startswith(";"):
+            raise ValueError(kind)
+        text = rest[1:]
+    return tuple(hints), text[1:]

@@ -1,0 +1,154 @@
+"""Reading on towards older messages, page by page, so that none is left out and none comes twice.
+
+This is the one direction in which a list that grows at its newest end can be read safely: an
+arrival between two reads can only push messages deeper, so the next page may repeat what was
+seen, but it cannot skip. What may not happen is that the deeper page is an *older* snapshot than
+the one before it (a cache could do that): every page but the first is asked for with
+``not_before``, the moment at which the page before it had been read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from gateway.domain.errors import PageRefused
+from gateway.domain.model import Message
+from gateway.domain.pages import Linked, Newest, Page, PageRef
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The walk wants this page; a copy read before ``not_before`` (the reader's clock) will not do."""
+
+    ref: PageRef
+    not_before: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A page, and when the reading of it began and ended by the reader's clock, in seconds."""
+
+    page: Page
+    began: float
+    ended: float
+
+
+Walk: TypeAlias = Generator[Ask, Snapshot, Result]
+"""Yields what it wants to read and is sent it; ``PageRefused`` may be thrown in instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A message with the pages on which, or beside which, it was seen: the hints of its cursor."""
+
+    message: Message
+    hints: tuple[PageRef, ...]
+
+
+def place(page: Page) -> list[Placed]:
+    """Pair each message of a page with where to look for it later.
+
+    A page without a lasting name (``Newest``) is remembered together with its older neighbour:
+    however much arrives meanwhile, the message is then on the page before that one.
+    """
+    hints: tuple[PageRef, ...] = (page.ref,)
+    if isinstance(page.ref, Newest) and isinstance(page.older, Linked):
+        hints = (page.ref, page.older)
+    return [Placed(message, hints) for message in page.messages]
+
+
+class OlderScan:
+    """The messages from one page on towards older ones.
+
+    ``found`` holds them newest first; ``exhausted`` says that nothing older follows.
+    The *seam* is the last message found: what a further page repeats ends with it. A page that
+    does not show the seam lies wholly before it (after a burst of arrivals), or wholly behind it:
+
+    1. it shows the seam: what follows the seam is new;
+    2. it shows a message strictly older than the seam: the page lies behind, all of it is new;
+    3. it shows only messages of the seam's own time: undecided, kept in ``_undecided`` until a
+       later page decides. Messages newer than the seam are arrivals, and not part of this scan.
+    """
+
+    def __init__(self, first: Snapshot) -> None:
+        self.first = first
+        self.last = first
+        self.found: list[Placed] = []
+        self.exhausted = False
+        self._undecided: list[Placed] = []
+        self._seen: set[str] = set()
+        self._visited: set[PageRef] = {first.page.ref}
+        self._refused: set[PageRef] = set()
+        self._next: PageRef | None = first.page.older
+        self._read_at = first.ended
+        self._settle(place(first.page))
+        self._finish_if_last()
+
+    def more(self, recover: Callable[[Placed], Walk[Snapshot]]) -> Walk[None]:
+        """Read one page further. ``recover`` finds the seam again where its page link is refused.
+
+        Raises:
+            PageRefused: the upstream refuses the link, and then the same one again.
+        """
+        if self._next is None:
+            return
+        try:
+            snapshot = yield Ask(self._next, self._read_at)
+        except PageRefused:
+            if self._next in self._refused:
+                raise
+            self._refused.add(self._next)
+            if self.found:
+                snapshot = yield from recover(self.found[-1])
+            else:
+                snapshot = yield Ask(Newest(), self._read_at)
+        self._absorb(snapshot)
+
+    def trim(self, keep: int) -> None:
+        """Forget all but the last ``keep`` messages found, for long ways by links."""
+        if len(self.found) > 2 * keep + 256:
+            self.found = self.found[-max(keep, 1) :]
+            self._seen = {placed.message.external_id for placed in self.found}
+
+    def _absorb(self, snapshot: Snapshot) -> None:
+        page = snapshot.page
+        self.last = snapshot
+        self._read_at = snapshot.ended
+        self._visited.add(page.ref)
+        self._next = page.older
+        seam = self.found[-1].message if self.found else None
+        placed = place(page)
+        if seam is None:
+            self._settle(placed)
+        else:
+            ids = [message.external_id for message in page.messages]
+            if seam.external_id in ids:  # 1
+                self._undecided.clear()
+                self._settle(placed[ids.index(seam.external_id) + 1 :])
+            else:
+                not_newer = [p for p in placed if p.message.created_at <= seam.created_at]
+                self._undecided += not_newer  # 3
+                if any(p.message.created_at < seam.created_at for p in not_newer):  # 2
+                    self._settle_undecided()
+        self._finish_if_last()
+
+    def _finish_if_last(self) -> None:
+        if self._next is not None and not isinstance(self._next, Newest) and self._next in self._visited:
+            self._next = None  # links that run in a circle: there is nothing new behind them
+        if self._next is None:
+            self._settle_undecided()
+            self.exhausted = True
+
+    def _settle_undecided(self) -> None:
+        undecided, self._undecided = self._undecided, []
+        self._settle(undecided)
+
+    def _settle(self, placed: list[Placed]) -> None:
+        for p in placed:
+            if p.message.external_id not in self._seen:
+                self._seen.add(p.message.external_id)
+                self.found.append(p)

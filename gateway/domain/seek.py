@@ -1,0 +1,149 @@
+"""Finding a place in a conversation: by the hints of a cursor, else by time.
+
+``seek`` gives a page from which an ``OlderScan`` reaches the place, having skipped nothing:
+a page that shows the message itself, or one that begins on the newer side of it, or the newest.
+"""
+
+from __future__ import annotations
+
+from gateway.domain.errors import PageRefused
+from gateway.domain.pages import Newest, Numbered, Page, PageRef
+from gateway.domain.scan import Ask, OlderScan, Placed, Snapshot, Walk
+from gateway.domain.target import Position, Target
+
+
+def locate(target: Target, *, keep: int = 1, not_before: float = 0.0) -> Walk[tuple[OlderScan, int, bool]]:
+    """Find a place: the scan that reached it, an index into ``found``, and whether that is a hit.
+
+    A hit is the target's own message; otherwise the index is that of the first message on the
+    older side (or ``len(found)``). ``found`` keeps at least ``keep`` messages before it, if the
+    scan came by that many.
+    """
+    start = yield from seek(target, not_before=not_before)
+    return (yield from reach(target, start, keep=keep))
+
+
+def reach(target: Target, start: Snapshot, *, keep: int = 1) -> Walk[tuple[OlderScan, int, bool]]:
+    """Scan from a page on the newer side (or with the target on it) to the target; as ``locate``."""
+    scan = OlderScan(start)
+    checked = 0
+    while True:
+        for index in range(checked, len(scan.found)):
+            message = scan.found[index].message
+            if target.hit(message):
+                return scan, index, True
+            if target.passed(message):
+                return scan, index, False
+        if scan.exhausted:
+            return scan, len(scan.found), False
+        scan.trim(keep)
+        checked = len(scan.found)
+        yield from scan.more(find_again)
+
+
+def find_again(seam: Placed) -> Walk[Snapshot]:
+    """Find the page of a message whose neighbour link is refused, without trusting any hint."""
+    message = seam.message
+    scan, _, _ = yield from locate(Position(message.external_id, message.created_at))
+    return scan.last
+
+
+def seek(target: Target, *, not_before: float = 0.0) -> Walk[Snapshot]:
+    """Give a page from which reading on towards older messages reaches the target."""
+    start: Snapshot | None = None
+    for ref in (*target.hints, *(() if Newest() in target.hints else (Newest(),))):
+        try:
+            snapshot = yield Ask(ref, not_before)
+        except PageRefused:
+            continue  # a token that died, or a cursor from the other version
+        side = _side(target, snapshot.page)
+        if side == "here":
+            return snapshot
+        start = snapshot
+        if not (isinstance(ref, Newest) and side == "older"):
+            break  # this hint tells which way to go; the newest page alone would mean a long way
+    if start is None:
+        raise PageRefused("The upstream refuses to show its newest page.")
+    if _side(target, start.page) == "newer":
+        start = yield from _towards_newer(target, start)
+    if isinstance(start.page.ref, Numbered) and _side(target, start.page) == "older":
+        start = yield from _leap_older(target, start)
+    return start
+
+
+def _side(target: Target, page: Page) -> str:
+    """Tell where the place is, seen from a page: "here", or beyond its "newer" or "older" end."""
+    messages = page.messages
+    if any(target.hit(message) for message in messages):
+        return "here"
+    if messages and target.newer(messages[-1]):
+        return "older" if page.older is not None else "here"
+    if page.newer is not None and not (messages and target.newer(messages[0])):
+        return "newer"
+    return "here"
+
+
+def _towards_newer(target: Target, start: Snapshot) -> Walk[Snapshot]:
+    """Go towards newer messages until the place is on the page or behind it."""
+    snapshot, leap = start, 1
+    visited: set[PageRef] = {start.page.ref}
+    while _side(target, snapshot.page) == "newer":
+        page = snapshot.page
+        ref = page.newer
+        if isinstance(page.ref, Numbered) and leap > 1:
+            ref = page.ref.step_older(-leap) or Numbered(0, page.ref.size)
+        if ref is None or ref in visited:
+            break
+        visited.add(ref)
+        leap *= 2
+        try:
+            further = yield Ask(ref, snapshot.ended)
+        except PageRefused:
+            break
+        if isinstance(ref, Numbered) and not further.page.messages:
+            break  # beyond the newest page
+        snapshot = further
+    if _side(target, snapshot.page) == "newer":
+        return (yield Ask(Newest(), snapshot.ended))
+    return snapshot
+
+
+def _leap_older(target: Target, start: Snapshot) -> Walk[Snapshot]:
+    """Go towards older numbered pages in doubling leaps, then halve the last one.
+
+    The cost grows with the logarithm of the distance. ``nearest`` is always a page that ends on the
+    newer side, so a scan from it skips nothing, whatever arrives meanwhile.
+    """
+    nearest, leap = start, 1
+    beyond: int | None = None
+    while True:
+        at = nearest.page.ref
+        if not isinstance(at, Numbered):
+            return nearest
+        width = leap if beyond is None else beyond // 2
+        if width < 1:
+            return nearest
+        ref = at.step_older(width)
+        snapshot: Snapshot | None = None
+        if ref is not None:
+            try:
+                snapshot = yield Ask(ref)
+            except PageRefused:
+                snapshot = None  # some servers refuse pages behind the end
+        side = _leap_side(target, snapshot)
+        if snapshot is not None and side == "here":
+            return snapshot
+        if snapshot is not None and side == "older":
+            nearest = snapshot
+            if beyond is None:
+                leap *= 2
+            else:
+                beyond -= width
+        else:
+            beyond = width
+
+
+def _leap_side(target: Target, snapshot: Snapshot | None) -> str:
+    if snapshot is None or not snapshot.page.messages:
+        return "newer"
+    return _side(target, snapshot.page)

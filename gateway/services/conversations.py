@@ -1,0 +1,82 @@
+"""Reading a conversation: from Relay's arguments to a connection."""
+
+from __future__ import annotations
+
+from gateway.domain import paging
+from gateway.domain.connection import DEFAULT_PAGE, Connection, Edge, Filter, Window
+from gateway.domain.cursor import CursorKeys, Cursors
+from gateway.domain.identity import check_upstream_id
+from gateway.domain.model import Conversation, InstanceName, Message
+from gateway.domain.pages import Newest
+from gateway.domain.paging import Bounds
+from gateway.domain.ports import Reads
+from gateway.domain.scan import Placed
+from gateway.domain.target import Instant, Position
+from gateway.services.walking import drive
+
+
+class Conversations:
+    """The conversations of one instance. ``deadline`` in seconds, for all upstream reads of one window."""
+
+    def __init__(self, instance: InstanceName, reads: Reads, keys: CursorKeys, deadline: float) -> None:
+        self._instance = instance
+        self._reads = reads
+        self._keys = keys
+        self._deadline = deadline
+
+    async def messages(self, patient_id: str, window: Window, chosen: Filter) -> Connection:
+        """Cut a window out of a conversation, newest message first.
+
+        Raises:
+            BadInput: the patient id cannot be one, or the window's counts are out of range.
+            InvalidCursor: a cursor was not made here for this conversation and filter.
+            NotFound: Welkin knows no such patient.
+            UpstreamError: Welkin did not do its part.
+        """
+        window.check()
+        cursors = self.cursors(patient_id)
+        bounds = Bounds(
+            newest=None if window.after is None else cursors.read(window.after, chosen),
+            oldest=None if window.before is None else cursors.read(window.before, chosen),
+            since=None if chosen.since is None else Instant(chosen.since),
+        )
+        cut = await drive(
+            _walk(window, bounds),
+            self._reads,
+            patient_id,
+            include_archived=chosen.include_archived,
+            deadline=self._deadline,
+        )
+        edges = tuple(edge(cursors, placed, chosen) for placed in cut.placed)
+        return Connection(edges, has_next_page=cut.has_next, has_previous_page=cut.has_previous)
+
+    def cursors(self, patient_id: str) -> Cursors:
+        """Give the cursors of a patient's conversation.
+
+        Raises:
+            BadInput: the patient id cannot be one.
+        """
+        check_upstream_id(patient_id, "patientId")
+        return Cursors(self._keys, Conversation(self._instance, patient_id))
+
+    def edge_of_newest(self, message: Message) -> Edge:
+        """Give the edge of a message that was sent just now and is not read from a page yet."""
+        return edge(self.cursors(message.patient_id), Placed(message, (Newest(),)), Filter())
+
+
+def position(placed: Placed) -> Position:
+    """Give the place of a message, as a cursor keeps it."""
+    return Position(placed.message.external_id, placed.message.created_at, placed.hints)
+
+
+def edge(cursors: Cursors, placed: Placed, chosen: Filter) -> Edge:
+    """Pair a message with its cursor."""
+    return Edge(cursors.make(position(placed), chosen), placed.message)
+
+
+def _walk(window: Window, bounds: Bounds) -> paging.Walk[paging.Cut]:
+    """Choose the direction: to newer messages with ``last``, or with ``before`` alone."""
+    only_before = window.before is not None and window.after is None and window.first is None
+    if window.last is not None or only_before:
+        return paging.newer(DEFAULT_PAGE if window.last is None else window.last, bounds)
+    return paging.older(DEFAULT_PAGE if window.first is None else window.first, bounds)

@@ -1,0 +1,168 @@
+"""One feed per conversation that somebody listens to: it looks whether the conversation has moved.
+
+A wake-up (webhook, send) says only that something happened; it may come early, late, twice or
+never. So the feed looks at the newest page at once, and again with growing pauses while fewer
+messages have appeared than wake-ups came; without any wake-up it looks every ``reconcile_seconds``.
+What it tells its listeners is a *tick*: "read on, with copies not older than ``fresh``". They read
+from their own cursor, through the shared reads, so many listeners cost one read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from gateway.domain import paging
+from gateway.domain.errors import GatewayError, UpstreamError
+from gateway.domain.model import Message, SenderKind
+from gateway.domain.pages import Newest
+from gateway.domain.paging import Bounds, Cut
+from gateway.domain.ports import Reads
+from gateway.domain.scan import Ask
+from gateway.domain.target import Position
+from gateway.services.walking import drive
+
+_LOOKS_AFTER_A_WAKE = (0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0)
+"""Pauses in seconds. A message that shows up within 6.5 s of its webhook is delivered within a second."""
+
+_FIRST_RETRY = 0.5
+_BATCH = 200
+_log = logging.getLogger(__name__)
+
+
+class Feed:
+    """Watches one conversation while it has listeners."""
+
+    def __init__(self, patient_id: str, reads: Reads, *, reconcile_seconds: float, deadline: float) -> None:
+        self.tick = 0
+        self.listeners = 0
+        self._patient_id = patient_id
+        self._reads = reads
+        self._reconcile = reconcile_seconds
+        self._deadline = deadline
+        self._fresh = reads.now()
+        self._looked = False
+        self._head: str | None = None
+        self._webhooks = 0
+        self._sent: set[str] = set()
+        self._unseen_wake = False
+        self._looks_left: list[float] = []
+        self._woken = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._batches: dict[Position | None, asyncio.Task[Cut]] = {}
+        self._reading: set[asyncio.Task[Cut]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._task = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """End the watch and the reads that nobody waits for."""
+        for task in (self._task, *self._reading):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    def wake(self, sent: str | None = None) -> None:
+        """Take a hint that a message came: by a webhook, or (its id) sent through this gateway."""
+        if sent is None:
+            self._webhooks += 1
+        else:
+            self._sent.add(sent)
+        self._looks_left = list(_LOOKS_AFTER_A_WAKE)
+        self._unseen_wake = True
+        self._woken.set()
+
+    async def newer_than(self, position: Position | None) -> Cut:
+        """Read the messages next to a position on the newer side, newest first, at most 200.
+
+        Listeners at the same place share one walk. None stands before the first message.
+        """
+        task = self._batches.get(position)
+        if task is None:
+            walk = paging.newer(_BATCH, Bounds(oldest=position), not_before=self._fresh)
+            task = asyncio.create_task(drive(walk, self._reads, self._patient_id, deadline=self._deadline))
+            self._batches[position] = task
+            self._reading.add(task)
+            task.add_done_callback(lambda done: self._read(position, done))
+        return await asyncio.shield(task)
+
+    async def beyond(self, tick: int, at_most: float | None = None) -> None:
+        """Wait until the conversation moves on from a tick, or the time (seconds) is up."""
+        if self.tick == tick:
+            moved = self._moved
+            try:
+                async with asyncio.timeout(at_most):
+                    await moved.wait()
+            except TimeoutError:
+                return
+
+    def move_on(self, fresh: float) -> None:
+        """Tell the listeners to read on, with copies not older than ``fresh``."""
+        self.tick += 1
+        self._fresh = max(self._fresh, fresh)
+        self._batches.clear()
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def _watch(self) -> None:
+        retry = _FIRST_RETRY
+        while True:
+            try:
+                await self._look()
+                retry = _FIRST_RETRY
+                pause = self._next_pause()
+            except UpstreamError as error:
+                _log.warning("a feed could not look upstream: %s", error.code)
+                pause, retry = min(retry, self._reconcile), min(retry * 2, self._reconcile)
+            except GatewayError as error:
+                # Forbidden or not found: the listeners' own reads tell them.
+                _log.warning("a feed is refused upstream: %s", error.code)
+                self.move_on(self._reads.now())
+                pause = self._reconcile
+            except Exception as error:  # noqa: BLE001 - a watch that died would leave its listeners waiting
+                _log.error("a feed failed: %s", type(error).__name__)
+                pause = self._reconcile
+            self._woken.clear()
+            try:
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def _look(self) -> None:
+        self._unseen_wake = False
+        snapshot = await self._reads.page(
+            self._patient_id, Ask(Newest(), self._reads.now()), include_archived=False
+        )
+        messages = snapshot.page.messages
+        ids = [message.external_id for message in messages]
+        head = ids[0] if ids else None
+        if self._looked and head == self._head:
+            return
+        if self._looked:
+            self._take_off(messages[: ids.index(self._head)] if self._head in ids else messages)
+        self._looked, self._head = True, head
+        self.move_on(snapshot.began)
+
+    def _take_off(self, appeared: tuple[Message, ...]) -> None:
+        """Take what appeared off what is waited for. A patient's own message has no webhook (D1)."""
+        self._webhooks -= sum(message.sender.kind is not SenderKind.PATIENT for message in appeared)
+        self._webhooks = max(0, self._webhooks)
+        self._sent -= {message.external_id for message in appeared}
+
+    def _next_pause(self) -> float:
+        if self._unseen_wake:
+            return 0.0
+        if (self._webhooks or self._sent) and self._looks_left:
+            return min(self._looks_left.pop(0), self._reconcile)
+        self._webhooks = 0
+        self._sent.clear()
+        return self._reconcile
+
+    def _read(self, position: Position | None, task: asyncio.Task[Cut]) -> None:
+        self._reading.discard(task)
+        failed = task.cancelled() or task.exception() is not None
+        if failed and self._batches.get(position) is task:
+            del self._batches[position]

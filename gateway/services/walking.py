@@ -1,0 +1,38 @@
+"""Driving a walk: its questions answered by the shared reads, all within one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from gateway.domain.errors import PageRefused, UpstreamTimeout
+from gateway.domain.ports import Reads
+from gateway.domain.scan import Walk
+
+T = TypeVar("T")
+
+
+async def drive(
+    walk: Walk[T], reads: Reads, patient_id: str, *, include_archived: bool = False, deadline: float
+) -> T:
+    """Run a walk to its end. ``deadline`` in seconds, for all of its reads together.
+
+    Raises:
+        UpstreamTimeout: the deadline passed. What was read until then is kept, so that asking
+            again goes on from there.
+        GatewayError: what a read raises.
+    """
+    try:
+        async with asyncio.timeout(deadline):
+            ask = next(walk)
+            while True:
+                try:
+                    snapshot = await reads.page(patient_id, ask, include_archived=include_archived)
+                except PageRefused as refused:
+                    ask = walk.throw(refused)
+                else:
+                    ask = walk.send(snapshot)
+    except StopIteration as end:
+        return end.value
+    except TimeoutError as error:
+        raise UpstreamTimeout("Welkin did not answer in time.") from error
