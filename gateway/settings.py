@@ -127,10 +127,22 @@ class InstanceSettings(_Section):
     webhook_secret: SecretStr | None = None
     reconcile_seconds: float = Field(default=30, gt=0, le=3600)
     timeout_seconds: float = Field(default=10, gt=0, le=300)
+    token_url: str | None = None
+    """Where upstream tokens come from, if not from the version's usual place below ``base_url``."""
+    patients_segment: Literal["patients", "patient"] = "patients"
+    """v1: the path segment before a patient's id; Welkin's own pages write both (D1)."""
+    path_prefix: str = Field(
+        default="/{tenant}/{instance}", pattern=r"^(/([A-Za-z0-9_-]+|\{tenant\}|\{instance\}))*$"
+    )
+    """v2: what stands between base URL and endpoint; one page of Welkin's shows ``/v1/{tenant}`` (D2)."""
+    order: Literal["auto", "newest_first", "oldest_first"] = "auto"
+    """v2: how the upstream orders a conversation; ``auto`` finds out from the times (undocumented)."""
 
-    @field_validator("base_url")
+    @field_validator("base_url", "token_url")
     @classmethod
-    def _check_base_url(cls, url: str) -> str:
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("must be an http or https URL with a host")
@@ -139,6 +151,14 @@ class InstanceSettings(_Section):
         if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise ValueError("must be https unless the host is this machine")
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _check_version(self) -> InstanceSettings:
+        foreign = {"v1": {"path_prefix", "order"}, "v2": {"patients_segment"}}[self.api]
+        misplaced = sorted(foreign & self.model_fields_set)
+        if misplaced:
+            raise ValueError(f"{' and '.join(misplaced)} mean nothing with api = {self.api!r}")
+        return self
 
     @model_validator(mode="after")
     def _check_webhook_pair(self) -> InstanceSettings:
@@ -183,6 +203,29 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def development(port: int, sandbox_url: str, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Give the configuration of ``gateway dev``: a v1 and a v2 instance of the embedded sandbox.
+
+    Raises:
+        ConfigurationError: an environment variable that overrides it is wrong.
+    """
+    hooks = {"webhook_key": "sandbox-webhook-key", "webhook_secret": "sandbox-webhook-secret"}
+    common = {"secret": "sandbox-secret", **hooks}
+    data: dict[str, Any] = {
+        "server": {"port": port, "graphiql": True},
+        "graphql": {"introspection": True, "get_queries": True},
+        "auth": {"mode": "none"},
+        "instances": [
+            {"tenant": "gh", "instance": "sb-demo", "api": "v1", "client": "SANDBOXV1", **common}
+            | {"base_url": f"{sandbox_url}/v1"},
+            {"tenant": "acme-health", "instance": "live", "api": "v2", "client": "SANDBOXV2", **common}
+            | {"base_url": f"{sandbox_url}/v2"},
+        ],
+    }
+    _override(data, environment)
+    return parse(data, environment)
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:

@@ -1,1 +1,1 @@
-"""The two versions of Welkin's chat API behind one port."""
+"""The two versions of Welkin's chat API behind one port, and what they share on the way to Welkin."""

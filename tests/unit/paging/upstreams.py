@@ -120,7 +120,7 @@ class NumberedUpstream(Upstream):
 
 @dataclass
 class Reader:
-    """Drives a walk; ``meanwhile`` may do anything before each answer. Keeps pages like a cache, if told to."""
+    """Drives a walk; ``meanwhile`` may do anything before each answer. Keeps pages, if told to."""
 
     upstream: Upstream
     meanwhile: Callable[[], None] = lambda: None

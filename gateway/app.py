@@ -1,0 +1,125 @@
+"""The composition root: the only place that names concrete adapters and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, Gauge
+
+from gateway.domain.cursor import CursorKeys
+from gateway.domain.model import InstanceName
+from gateway.services.instance import Instance
+from gateway.settings import InstanceSettings, Settings
+from gateway.store.memory import BoundedMemoryCache
+from gateway.store.reads import SharedReads
+from gateway.store.sends import MemorySends
+from gateway.store.welkin_reads import WelkinReads, weigh
+from gateway.web.app import create_web
+from gateway.web.options import InstanceEntry, ReadyState, WebOptions
+from gateway.welkin.upstream import Upstream
+from gateway.welkin.v1.adapter import WelkinV1
+from gateway.welkin.v2.adapter import WelkinV2
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The whole gateway as an ASGI app. Its lifespan closes what it opened."""
+
+    web: FastAPI
+    instances: Mapping[InstanceName, Instance]
+
+    def drain(self) -> None:
+        """End open streams: shutdown begins. Called on the event loop."""
+        drain: asyncio.Event = self.web.state.drain
+        drain.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    instance: Instance
+    welkin: WelkinV1 | WelkinV2
+    shared: SharedReads
+    entry: InstanceEntry
+
+    async def aclose(self) -> None:
+        await self.instance.aclose()
+        await self.shared.aclose()
+        await self.welkin.aclose()
+
+
+def build(settings: Settings) -> Gateway:
+    """Build the gateway from its settings. Nothing is asked of the network yet."""
+    cache = BoundedMemoryCache(weigh=weigh)
+    built = [_build_instance(each, settings, cache) for each in settings.instances]
+    registry = CollectorRegistry()
+    listeners = Gauge(
+        "gateway_listeners", "Listeners to conversations", ["tenant", "instance"], registry=registry
+    )
+    for each in built:
+        name = each.instance.name
+        listeners.labels(name.tenant, name.instance).set_function(lambda i=each.instance: i.listeners)
+    web = create_web(
+        {each.instance.name: each.entry for each in built},
+        WebOptions(
+            graphiql=settings.server.graphiql,
+            introspection=settings.graphql.introspection,
+            get_queries=settings.graphql.get_queries,
+            cors_origins=settings.server.cors_origins,
+        ),
+        _ready,
+        registry,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: object) -> AsyncGenerator[None]:
+        yield
+        web.state.drain.set()
+        await asyncio.gather(*(each.aclose() for each in built))
+
+    web.router.lifespan_context = lifespan
+    return Gateway(web, {each.instance.name: each.instance for each in built})
+
+
+def _build_instance(chosen: InstanceSettings, settings: Settings, cache: BoundedMemoryCache) -> _Built:
+    name = InstanceName(chosen.tenant, chosen.instance)
+    welkin = _build_welkin(chosen)
+    shared = SharedReads(cache, settings.cache.ttl_seconds)
+    secrets = settings.server.cursor_keys or (chosen.secret,)
+    instance = Instance(
+        name,
+        welkin,
+        WelkinReads(welkin, shared),
+        MemorySends(),
+        cursor_keys=CursorKeys.from_secrets([secret.get_secret_value() for secret in secrets]),
+        deadline=chosen.timeout_seconds,
+        reconcile_seconds=chosen.reconcile_seconds,
+    )
+    credentials: tuple[tuple[bytes, bytes], ...] = ()
+    if chosen.webhook_key is not None and chosen.webhook_secret is not None:
+        pair = (chosen.webhook_key.get_secret_value(), chosen.webhook_secret.get_secret_value())
+        if all(pair):
+            credentials = ((pair[0].encode(), pair[1].encode()),)
+    return _Built(instance, welkin, shared, InstanceEntry(instance, credentials))
+
+
+def _build_welkin(chosen: InstanceSettings) -> WelkinV1 | WelkinV2:
+    upstream = Upstream(
+        base_url=chosen.base_url,
+        tenant=chosen.tenant,
+        instance=chosen.instance,
+        client=chosen.client,
+        secret=chosen.secret.get_secret_value(),
+        timeout_seconds=chosen.timeout_seconds,
+        token_url=chosen.token_url,
+    )
+    if chosen.api == "v1":
+        return WelkinV1(upstream, patients_segment=chosen.patients_segment)
+    return WelkinV2(upstream, order=chosen.order, prefix=chosen.path_prefix)
+
+
+async def _ready() -> ReadyState:
+    return ReadyState(ready=True)

@@ -1,0 +1,109 @@
+"""What the resolvers of one operation share: the service, and what was already read for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, cast
+
+from graphql import DocumentNode, FieldNode, FragmentDefinitionNode
+from strawberry.types.info import Info as StrawberryInfo
+
+from gateway.domain.errors import GatewayError, LimitExceeded
+from gateway.domain.model import Conversation, PatientRecord
+from gateway.graphql.ports import InstanceService
+
+MAX_MESSAGES = 10_000
+"""Messages in one answer: 50 full pages. Patients and messages nest in each other, so a short
+document could otherwise ask for 200 x 200 x 200 of them."""
+
+
+class Records:
+    """Patients' records, each read at most once per operation, however often it is selected."""
+
+    def __init__(self, service: InstanceService) -> None:
+        self._service = service
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._outcomes: dict[str, PatientRecord | GatewayError | None] = {}
+
+    async def get(self, patient_id: str) -> PatientRecord | None:
+        """Give the record; None where Welkin knows no such patient.
+
+        Raises:
+            GatewayError: the one read failed; everyone who asks gets the same error.
+        """
+        # A lock, not a shared task: if the reader is cancelled, the next in line reads.
+        async with self._locks.setdefault(patient_id, asyncio.Lock()):
+            if patient_id not in self._outcomes:
+                self._outcomes[patient_id] = await self._read(patient_id)
+        outcome = self._outcomes[patient_id]
+        if isinstance(outcome, GatewayError):
+            raise outcome
+        return outcome
+
+    async def _read(self, patient_id: str) -> PatientRecord | GatewayError | None:
+        try:
+            return await self._service.patient(patient_id)
+        except GatewayError as error:
+            return error
+
+
+@dataclass(slots=True)
+class Context:
+    """The state of one running operation; a subscription gets a fresh start with every event."""
+
+    service: InstanceService
+    request_id: str
+    document: DocumentNode
+    show_patient: ShowPatient
+    records: Records = field(init=False)
+    messages_left: int = field(default=MAX_MESSAGES, init=False)
+
+    def __post_init__(self) -> None:
+        """Start with nothing read."""
+        self.records = Records(self.service)
+
+    def start_event(self) -> None:
+        """Forget what was read for the event before: the next one shows the record as it is then."""
+        self.records = Records(self.service)
+        self.messages_left = MAX_MESSAGES
+
+    def take(self, messages: int) -> None:
+        """Count messages of the answer.
+
+        Raises:
+            LimitExceeded: one answer would show too many.
+        """
+        self.messages_left -= messages
+        if self.messages_left < 0:
+            raise LimitExceeded(f"One operation may show at most {MAX_MESSAGES} messages.")
+
+
+class Info(StrawberryInfo[Context, None]):
+    """What a resolver knows about its place in the operation."""
+
+    @property
+    def field_nodes(self) -> list[FieldNode]:
+        """Every place of the document that selects this field."""
+        return self._core.field_nodes
+
+    @property
+    def fragments(self) -> dict[str, FragmentDefinitionNode]:
+        """The fragments of the document, by name."""
+        return self._core.fragments
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The operation's variables, coerced."""
+        return self._core.variable_values
+
+    @property
+    def _core(self) -> Any:
+        # Any: strawberry hands over its own tuple where its annotation names graphql-core's generic one.
+        return cast("Any", self._raw_info)  # pyright: ignore[reportUnknownMemberType] -- the same
+
+
+ShowPatient: TypeAlias = Callable[[Info, Conversation], Awaitable[Any] | Any]
+"""Builds the Patient of a conversation. Patients and messages name each other; this keeps their modules
+from importing each other."""

@@ -1,0 +1,50 @@
+"""The one place where answers become bytes, and the shape of every HTTP error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+JSON = "application/json"
+GRAPHQL_JSON = "application/graphql-response+json"
+
+
+class HttpProblem(Exception):
+    """A request that ends with an HTTP error, said in the shape of a GraphQL error."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str = "BAD_USER_INPUT",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Keep everything that the answer needs."""
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.headers = dict(headers or {})
+
+
+def encode(value: object) -> bytes:
+    """Write JSON; what cannot be written (half of a surrogate pair) becomes an INTERNAL error."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return orjson.dumps(error_body("INTERNAL", "The answer cannot be written as JSON."))
+
+
+def error_body(code: str, message: str) -> dict[str, Any]:
+    """Give the body of an error without a place in a document."""
+    return {"errors": [{"message": message, "extensions": {"code": code}}]}
+
+
+def problem_response(problem: HttpProblem) -> Response:
+    """Answer with an HTTP error."""
+    body = encode(error_body(problem.code, problem.message))
+    return Response(body, problem.status, problem.headers, media_type=JSON)

@@ -1,0 +1,142 @@
+"""The GraphQL door for HTTP: POST, GET, GraphiQL's page and server-sent events at one address."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from graphql import OperationType
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.graphql.documents import Refused
+from gateway.graphql.execution import Answer, Executor, Operation, Request
+from gateway.graphql.ports import InstanceService
+from gateway.web.answers import GRAPHQL_JSON, JSON, HttpProblem, encode
+from gateway.web.bodies import is_json, read_body, read_json
+from gateway.web.envelope import request_id_of
+from gateway.web.instances import Instances
+from gateway.web.metrics import Metrics
+from gateway.web.negotiation import pick_json, prefers_stream, takes_stream, wants_page
+from gateway.web.options import WebOptions
+from gateway.web.requests import request_from_json, request_from_params
+from gateway.web.sse import EventStream
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLDoor:
+    """An ASGI app, so that every method arrives here and gets an answer in JSON."""
+
+    executor: Executor
+    instances: Instances
+    options: WebOptions
+    page: Response | None
+    drain: asyncio.Event
+    metrics: Metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = HttpRequest(scope, receive)
+        service = self.instances.find(scope).service
+        if self.page is not None and _asks_for_page(request):
+            await self.page(scope, receive, send)
+            return
+        asked = await self._read(request)
+        response = await self._respond(request, asked, service)
+        await response(scope, receive, send)
+
+    async def _read(self, request: HttpRequest) -> Request:
+        if request.method == "GET" and self.options.get_queries:
+            return request_from_params(request.query_params)
+        if request.method != "POST":
+            allow = "GET, POST" if self.options.get_queries else "POST"
+            raise HttpProblem(405, f"GraphQL is served by {allow}.", headers={"Allow": allow})
+        if not is_json(request.headers.get("content-type", "")):
+            raise HttpProblem(415, f"The Content-Type must be {JSON}.")
+        body = await read_body(request, self.options.max_body_bytes, self.options.body_seconds)
+        return request_from_json(read_json(body, "The body"))
+
+    async def _respond(self, request: HttpRequest, asked: Request, service: InstanceService) -> ASGIApp:
+        accept = request.headers.get("accept")
+        request_id = request_id_of(request.scope)
+        media_type = pick_json(accept)
+        if media_type is None and not takes_stream(accept):
+            raise HttpProblem(406, f"Answers are {JSON}, {GRAPHQL_JSON} or text/event-stream.")
+        try:
+            operation = self.executor.prepare(asked, request_id)
+        except Refused as refused:
+            answer = Answer({"errors": refused.errors}, began=False, final=True)
+            if prefers_stream(accept):
+                return self._stream(_one(answer))
+            return self._json(answer, media_type)
+        _check_method(request.method, operation.kind)
+        if operation.kind is OperationType.SUBSCRIPTION:
+            if not takes_stream(accept):
+                raise HttpProblem(406, "A subscription needs Accept: text/event-stream, or a WebSocket.")
+            return self._stream(self._follow(operation, service, request_id))
+        if prefers_stream(accept):
+            return self._stream(self._run_as_stream(operation, service, request_id))
+        return self._json(await self._run(operation, service, request_id, "http"), media_type)
+
+    async def _run(
+        self, operation: Operation, service: InstanceService, request_id: str, transport: str
+    ) -> Answer:
+        self.metrics.operation(operation.kind.value, transport)
+        return await self.executor.run(operation, service, request_id)
+
+    async def _run_as_stream(
+        self, operation: Operation, service: InstanceService, request_id: str
+    ) -> AsyncGenerator[Answer]:
+        answer = await self._run(operation, service, request_id, "sse")
+        self.metrics.errors(answer.codes)
+        yield answer
+
+    async def _follow(
+        self, operation: Operation, service: InstanceService, request_id: str
+    ) -> AsyncGenerator[Answer]:
+        self.metrics.operation(operation.kind.value, "sse")
+        self.metrics.subscribers("sse", 1)
+        try:
+            async with aclosing(self.executor.follow(operation, service, request_id)) as answers:
+                async for answer in answers:
+                    self.metrics.errors(answer.codes)
+                    yield answer
+        finally:
+            self.metrics.subscribers("sse", -1)
+
+    def _stream(self, answers: AsyncGenerator[Answer]) -> EventStream:
+        return EventStream(answers, self.drain, self.options.keep_alive_seconds)
+
+    def _json(self, answer: Answer, media_type: str | None) -> Response:
+        kind = media_type or JSON
+        self.metrics.errors(answer.codes)
+        return Response(
+            encode(answer.body), _status_of(answer, kind), {"Content-Type": f"{kind}; charset=utf-8"}
+        )
+
+
+async def _one(answer: Answer) -> AsyncGenerator[Answer]:
+    yield answer
+
+
+def _status_of(answer: Answer, media_type: str) -> int:
+    """Give the status, which tells of GraphQL errors only with the newer of the two types."""
+    if answer.began or media_type == JSON:
+        return 200
+    return 500 if "INTERNAL" in answer.codes else 400
+
+
+def _check_method(method: str, kind: OperationType) -> None:
+    if method == "GET" and kind is OperationType.MUTATION:
+        raise HttpProblem(405, "Mutations are served by POST alone.", headers={"Allow": "POST"})
+
+
+def _asks_for_page(request: HttpRequest) -> bool:
+    return (
+        request.method == "GET"
+        and "query" not in request.query_params
+        and wants_page(request.headers.get("accept"))
+    )

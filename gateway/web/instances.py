@@ -1,0 +1,35 @@
+"""Which instance an address means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.types import Scope
+
+from gateway.domain.model import InstanceName
+from gateway.web.answers import HttpProblem
+from gateway.web.options import InstanceEntry
+
+
+class Instances:
+    """The instances by name; an address without a name means the first."""
+
+    def __init__(self, entries: Mapping[InstanceName, InstanceEntry]) -> None:
+        if not entries:
+            raise ValueError("At least one instance is needed.")
+        self._entries = dict(entries)
+        self._first = next(iter(self._entries.values()))
+
+    def find(self, scope: Scope) -> InstanceEntry:
+        """Find the instance that a request's path names.
+
+        Raises:
+            HttpProblem: there is none of that name.
+        """
+        params = scope.get("path_params", {})
+        if "tenant" not in params:
+            return self._first
+        entry = self._entries.get(InstanceName(params["tenant"], params["instance"]))
+        if entry is None:
+            raise HttpProblem(404, "No such instance is served here.", code="NOT_FOUND")
+        return entry

@@ -1,0 +1,70 @@
+"""What the doors count. Every label has a handful of values, however many patients there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""From an answer out of the cache to the upstream's deadline."""
+
+
+class Metrics:
+    """Counters of the web, in the registry that `/metrics` shows."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._requests = Counter(
+            "gateway_http_requests", "Answers by door and status.", ["door", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "gateway_http_request_seconds",
+            "Time to the end of an answer; streams are left out.",
+            ["door"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._operations = Counter(
+            "gateway_operations",
+            "Operations by kind and transport.",
+            ["kind", "transport"],
+            registry=registry,
+        )
+        self._errors = Counter(
+            "gateway_graphql_errors", "Errors shown, by code.", ["code"], registry=registry
+        )
+        self._subscribers = Gauge(
+            "gateway_subscribers", "Live subscriptions by transport.", ["transport"], registry=registry
+        )
+        self._sockets = Gauge("gateway_websockets", "Open WebSockets.", registry=registry)
+        self._webhooks = Counter(
+            "gateway_webhooks", "Webhooks by the status of the answer.", ["status"], registry=registry
+        )
+
+    def answered(self, door: str, status: int, seconds: float | None) -> None:
+        """Count an HTTP answer; ``None`` seconds for a stream, whose length says nothing."""
+        self._requests.labels(door, str(status)).inc()
+        if seconds is not None:
+            self._seconds.labels(door).observe(seconds)
+
+    def operation(self, kind: str, transport: str) -> None:
+        """Count an operation that begins."""
+        self._operations.labels(kind, transport).inc()
+
+    def errors(self, codes: Iterable[str]) -> None:
+        """Count errors that are shown."""
+        for code in codes:
+            self._errors.labels(code).inc()
+
+    def subscribers(self, transport: str, change: int) -> None:
+        """Count a subscription that begins or ends."""
+        self._subscribers.labels(transport).inc(change)
+
+    def sockets(self, change: int) -> None:
+        """Count a WebSocket that opens or closes."""
+        self._sockets.inc(change)
+
+    def webhook(self, status: int) -> None:
+        """Count a webhook."""
+        self._webhooks.labels(str(status)).inc()

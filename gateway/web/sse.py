@@ -1,0 +1,105 @@
+"""GraphQL over server-sent events, in the distinct connections mode: one response is one operation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.graphql.execution import Answer
+from gateway.web.answers import encode
+
+PING = b":\n\n"
+SEND_SECONDS = 30.0
+"""How long a client may leave its side of the connection full before it is let go."""
+
+COMPLETE = b"event: complete\ndata:\n\n"
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    # nginx buffers an answer unless told not to, and an event would wait there for the next ones.
+    (b"x-accel-buffering", b"no"),
+]
+
+
+def write_event(answer: Answer) -> bytes:
+    """Write one answer as an event, with LF line ends: some clients split on them alone."""
+    return b"event: next\ndata: " + encode(answer.body) + b"\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """An ASGI response that ends when the operation ends, the client leaves, or the server drains."""
+
+    answers: AsyncGenerator[Answer]
+    drain: asyncio.Event
+    keep_alive_seconds: float
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream, and run the operation's clean-up before returning, however it ends."""
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        leaving = [asyncio.create_task(_until_gone(receive)), asyncio.create_task(self.drain.wait())]
+        try:
+            completed = await self._forward(send, leaving)
+            # A drained stream ends without `complete`, so that clients come back elsewhere.
+            if completed:
+                await _write(send, COMPLETE)
+            if not leaving[0].done():
+                await _write(send, b"", more=False)
+        except TimeoutError:
+            # The reader has stalled; the server drops the connection of an answer that is left unfinished.
+            return
+        finally:
+            await _settle(leaving)
+            await self.answers.aclose()
+
+    async def _forward(self, send: Send, leaving: list[asyncio.Task[Any]]) -> bool:
+        """Pass answers on; tell whether the operation came to its own end."""
+        await _write(send, PING)
+        upcoming = asyncio.create_task(_next(self.answers))
+        try:
+            while True:
+                done, _ = await asyncio.wait(
+                    {upcoming, *leaving},
+                    timeout=self.keep_alive_seconds,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if any(task.done() for task in leaving):
+                    return False
+                if not done:
+                    await _write(send, PING)
+                    continue
+                answer = upcoming.result()
+                if answer is None:
+                    return True
+                await _write(send, write_event(answer))
+                upcoming = asyncio.create_task(_next(self.answers))
+        finally:
+            await _settle([upcoming])
+
+
+async def _next(answers: AsyncGenerator[Answer]) -> Answer | None:
+    return await anext(answers, None)
+
+
+async def _write(send: Send, piece: bytes, *, more: bool = True) -> None:
+    async with asyncio.timeout(SEND_SECONDS):
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _settle(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel what still runs and wait until its clean-up is done."""
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError, Exception):
+            await task

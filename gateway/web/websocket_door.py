@@ -1,0 +1,81 @@
+"""The GraphQL door for WebSockets: who may open one, and in which language."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.http.websocket_origin import is_same_origin, normalize_allowed_origins, normalize_origin
+
+from gateway.graphql.execution import Executor
+from gateway.graphql.ports import InstanceService
+from gateway.web.answers import HttpProblem, problem_response
+from gateway.web.envelope import request_id_of
+from gateway.web.instances import Instances
+from gateway.web.metrics import Metrics
+from gateway.web.options import WebOptions
+from gateway.web.websocket import PROTOCOL, Socket
+from gateway.web.websocket_operations import Runner
+
+UNACCEPTABLE = 4406
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketDoor:
+    """An ASGI app that answers upgrades."""
+
+    executor: Executor
+    instances: Instances
+    options: WebOptions
+    drain: asyncio.Event
+    metrics: Metrics
+    _origins: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Bring the allowed origins into the form that browsers send."""
+        object.__setattr__(self, "_origins", normalize_allowed_origins(self.options.cors_origins))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check the handshake, then serve the socket to its end."""
+        websocket = WebSocket(scope, receive, send)
+        try:
+            service = self.instances.find(scope).service
+            self._check_origin(websocket)
+        except HttpProblem as problem:
+            await websocket.receive()
+            await websocket.send_denial_response(problem_response(problem))
+            return
+        await websocket.receive()
+        if PROTOCOL not in scope["subprotocols"]:
+            # Browsers show a close code only of a socket that was open.
+            await websocket.accept()
+            await websocket.close(UNACCEPTABLE, "Subprotocol not acceptable")
+            return
+        await self._serve(scope, receive, send, service)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, service: InstanceService) -> None:
+        limit = self.options.max_socket_operations
+        runner = Runner(self.executor, service, self.metrics, limit)
+        socket = Socket(receive, send, runner=runner, options=self.options, request_id=request_id_of(scope))
+        self.metrics.sockets(1)
+        try:
+            await socket.serve(self.drain)
+        finally:
+            self.metrics.sockets(-1)
+
+    def _check_origin(self, websocket: WebSocket) -> None:
+        if not self._is_welcome(websocket):
+            raise HttpProblem(403, "This origin may not connect.", code="FORBIDDEN")
+
+    def _is_welcome(self, websocket: WebSocket) -> bool:
+        """Tell whether the page behind the handshake may connect; what is no browser names no page."""
+        origins = websocket.headers.getlist("origin")
+        if not origins:
+            return True
+        if len(origins) > 1:
+            return False
+        if "*" in self._origins or is_same_origin(origins[0], websocket.headers.get("host")):
+            return True
+        return normalize_origin(origins[0]) in self._origins

@@ -1,0 +1,129 @@
+"""The operations that run on one WebSocket, each a task of its own, from `subscribe` to the last word."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from graphql import OperationType
+
+from gateway.domain.errors import LimitExceeded
+from gateway.graphql.documents import Refused
+from gateway.graphql.errors import ErrorBody, show_error, show_fault
+from gateway.graphql.execution import Answer, Executor, Operation
+from gateway.graphql.ports import InstanceService
+from gateway.web.metrics import Metrics
+from gateway.web.websocket_messages import Subscribe
+
+Say: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
+"""Sends one message to the client; never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """What runs operations, for one instance."""
+
+    executor: Executor
+    service: InstanceService
+    metrics: Metrics
+    limit: int
+
+
+class Operations:
+    """Who runs under which id; ``end`` leaves nothing behind."""
+
+    def __init__(self, runner: Runner, say: Say, request_id: str) -> None:
+        self._runner = runner
+        self._say = say
+        self._request_id = request_id
+        self._started = 0
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def __contains__(self, operation_id: str) -> bool:
+        """Tell whether an id is taken."""
+        return operation_id in self._running
+
+    async def start(self, message: Subscribe) -> None:
+        """Start an operation, unless too many run already."""
+        limit = self._runner.limit
+        if len(self._running) >= limit:
+            error = LimitExceeded(f"One socket may run at most {limit} operations at once.")
+            await self._say_errors(message.id, [show_error(error)])
+            return
+        self._started += 1
+        task = asyncio.create_task(self._operate(message, f"{self._request_id}-{self._started}"))
+        self._running[message.id] = task
+
+    def forget(self, operation_id: str) -> None:
+        """End an operation at the client's word: its id is free at once, nothing more is said under it."""
+        task = self._running.pop(operation_id, None)
+        if task is not None:
+            task.cancel()
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def end(self) -> None:
+        """Cancel everything and wait for its clean-up."""
+        tasks = [*self._running.values(), *self._ending]
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _operate(self, message: Subscribe, request_id: str) -> None:
+        try:
+            await self._run(
+                message.id, self._runner.executor.prepare(message.request, request_id), request_id
+            )
+        except Refused as refused:
+            await self._finish(message.id, errors=refused.errors)
+        except Exception as error:  # noqa: BLE001 -- the operation's edge: the others on the socket go on
+            await self._finish(message.id, errors=[show_fault(error, request_id)])
+
+    async def _run(self, operation_id: str, operation: Operation, request_id: str) -> None:
+        runner = self._runner
+        runner.metrics.operation(operation.kind.value, "ws")
+        if operation.kind is OperationType.SUBSCRIPTION:
+            await self._follow(operation_id, operation, request_id)
+            return
+        answer = await runner.executor.run(operation, runner.service, request_id)
+        await self._deliver(operation_id, answer)
+        if not answer.final:
+            await self._finish(operation_id)
+
+    async def _follow(self, operation_id: str, operation: Operation, request_id: str) -> None:
+        runner = self._runner
+        runner.metrics.subscribers("ws", 1)
+        try:
+            async with aclosing(runner.executor.follow(operation, runner.service, request_id)) as answers:
+                async for answer in answers:
+                    await self._deliver(operation_id, answer)
+                    if answer.final:
+                        return
+            await self._finish(operation_id)
+        finally:
+            runner.metrics.subscribers("ws", -1)
+
+    async def _deliver(self, operation_id: str, answer: Answer) -> None:
+        if answer.final:
+            await self._finish(operation_id, errors=answer.body["errors"])
+            return
+        self._runner.metrics.errors(answer.codes)
+        await self._say({"id": operation_id, "type": "next", "payload": answer.body})
+
+    async def _finish(self, operation_id: str, errors: list[ErrorBody] | None = None) -> None:
+        """Say the last word on an operation; the id is free before the client can read it."""
+        self._running.pop(operation_id, None)
+        if errors is None:
+            await self._say({"id": operation_id, "type": "complete"})
+        else:
+            await self._say_errors(operation_id, errors)
+
+    async def _say_errors(self, operation_id: str, errors: list[ErrorBody]) -> None:
+        self._runner.metrics.errors(error["extensions"]["code"] for error in errors)
+        await self._say({"id": operation_id, "type": "error", "payload": errors})

@@ -1,0 +1,107 @@
+"""One conversation of a v2 server, page by page: the I/O around ``habits`` and ``numbering``."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from gateway.domain.errors import BadInput, PageRefused
+from gateway.domain.pages import Numbered, Page
+from gateway.welkin.client import Client
+from gateway.welkin.drafts import newest_first, trend
+from gateway.welkin.v2.habits import SMALLER_SIZE, Habits, Listed, Reading, read_list
+from gateway.welkin.v2.numbering import find_last_page, is_last, neighbours, resized
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The conversation that ``path`` lists."""
+
+    client: Client
+    habits: Habits
+    patient_id: str
+    path: str
+
+    async def newest(self) -> Page:
+        """Read the page that ends with the newest message."""
+        if self.habits.oldest_first:
+            return await self._last_page()
+        reading = await self._read(Numbered(0, self.habits.size))
+        if await self._counts_from_the_oldest(reading):
+            return await self._last_page()
+        return _page(reading, oldest_first=False)
+
+    async def page(self, at: Numbered) -> Page:
+        """Read the page at a place that an earlier page named.
+
+        Raises:
+            PageRefused: the server counts from the other end.
+        """
+        self._check_direction(at)
+        reading = await self._read(at)
+        self._check_direction(at)
+        return _page(reading, oldest_first=at.oldest_first)
+
+    def _check_direction(self, at: Numbered) -> None:
+        if self.habits.oldest_first is not None and at.oldest_first != self.habits.oldest_first:
+            raise PageRefused("The page was counted from the other end of the conversation.")
+
+    async def _counts_from_the_oldest(self, first: Reading) -> bool:
+        """Tell the server's order from page 0, or if all of its times are one, from page 1."""
+        if self.habits.oldest_first is None and is_last(0, first.seen) is not True:
+            second = await self._read(Numbered(1, first.at.size))
+            if self.habits.oldest_first is None and (direction := trend([*first.drafts, *second.drafts])):
+                self.habits.oldest_first = direction > 0
+        return self.habits.oldest_first is True
+
+    async def _last_page(self) -> Page:
+        """Read the last page of a server that counts from the oldest message."""
+        search = find_last_page(self.habits.remembered_end(self.patient_id))
+        number, found = next(search), None
+        while True:
+            reading = await self._read(Numbered(number, self.habits.size, oldest_first=True))
+            found = reading if found is None or not found.seen.count or reading.seen.count else found
+            try:
+                number = search.send(reading.seen)
+            except StopIteration as end:
+                self.habits.remember_end(self.patient_id, end.value)
+                break
+        older, _ = neighbours(found.at, found.seen)
+        return Page(found.at, newest_first(found.drafts[::-1]), older, newer=None)
+
+    async def _read(self, at: Numbered) -> Reading:
+        """Read the messages at a place, with a page size that the server accepts and keeps to."""
+        try:
+            listed = await self._list(at)
+        except BadInput:
+            if at.size <= SMALLER_SIZE:
+                raise
+            at = resized(at, SMALLER_SIZE)  # refused, maybe for its size: once more with a smaller one
+            listed = await self._list(at)
+            self.habits.size = SMALLER_SIZE
+        size = listed.envelope.size
+        if size is not None and size != at.size:
+            self.habits.size = size
+            moved = resized(at, size)
+            if moved.number != at.number:  # the server counted in its own size, and went elsewhere
+                listed = await self._list(moved)
+            at = moved
+        return self.habits.take(listed, at)
+
+    async def _list(self, at: Numbered) -> Listed:
+        query = [("page", str(at.number)), ("size", str(at.size))]
+        listed = await self.client.read(
+            "list messages", self.path, query, lambda answer: read_list(answer, self.patient_id)
+        )
+        if listed.dropped:
+            _log.warning("list messages: %d items were no messages of their own", listed.dropped)
+        return listed
+
+
+def _page(reading: Reading, *, oldest_first: bool) -> Page:
+    at = Numbered(reading.at.number, reading.at.size, oldest_first)
+    drafts = reading.drafts[::-1] if oldest_first else reading.drafts
+    older, newer = neighbours(at, reading.seen)
+    return Page(at, newest_first(drafts), older, newer)

@@ -1,0 +1,112 @@
+"""v2 JSON into domain values, as pure functions.
+
+The quirks of v2 that they deal with:
+
+* one sample message is all there is, so every field is also looked for under v1's name (D2, A);
+* ``sender`` is a word; the care team's is not shown, nor whether it can be an object (A);
+* ``readAt`` null means unread; without the key nothing is known. Both are None here;
+* attachments are documented for sends only: four forms of them are taken (A);
+* a message names its patient, but in a list the patient is the one that was asked for: an id that
+  upstream spells in two ways must not become two conversations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+
+from gateway.domain.model import Attachment, Message, PatientRecord, Sender, SenderKind
+from gateway.welkin import patients
+from gateway.welkin.drafts import Draft
+from gateway.welkin.fields import Record, first_identifier, first_text, identifier, items, record, text
+from gateway.welkin.instants import read_instant
+
+# v2 sender --> ours (D2 shows PATIENT alone; the others assumed from the platform's words for its users)
+SENDER_KINDS: Mapping[str, SenderKind] = {
+    "PATIENT": SenderKind.PATIENT,
+    "CARE_TEAM": SenderKind.CARE_TEAM,
+    "CARETEAM": SenderKind.CARE_TEAM,
+    "CLINICIAN": SenderKind.CARE_TEAM,
+    "PROVIDER": SenderKind.CARE_TEAM,
+    "STAFF": SenderKind.CARE_TEAM,
+    "USER": SenderKind.CARE_TEAM,
+    "API_CLIENT": SenderKind.SYSTEM,
+    "AUTOMATION": SenderKind.SYSTEM,
+    "SYSTEM": SenderKind.SYSTEM,
+}
+ATTACHMENT_LISTS = ("attachments", "files")
+ATTACHMENT_OBJECTS = ("attachment", "file")
+ATTACHMENT_IDS = ("attachmentId", "fileId")
+_UNDATED = datetime.min.replace(tzinfo=UTC)
+
+
+def read_message(answer: object, patient_id: str) -> Message | None:
+    """Translate one message, the answer to a send, bare or wrapped; None if it is not readable as one."""
+    fields = record(answer)
+    if fields is None:
+        return None
+    for candidate in (fields, record(fields.get("data")), record(fields.get("message"))):
+        draft = read_draft(candidate, patient_id) if candidate is not None else None
+        if draft is not None and draft.dated:
+            return draft.message
+    return None
+
+
+def read_patient(answer: object, patient_id: str) -> PatientRecord:
+    """Translate a patient's record, bare or inside ``data``.
+
+    Raises:
+        UpstreamBadResponse: it is not a record.
+    """
+    wrapped = record((record(answer) or {}).get("data"))
+    return patients.read_patient(answer if wrapped is None else wrapped, patient_id)
+
+
+def read_draft(item: Record, patient_id: str) -> Draft | None:
+    """Translate one item of a page; None if it has no id."""
+    external_id = first_identifier(item, "id", "externalId")
+    if external_id is None:
+        return None
+    created_at = read_instant(item.get("sentAt")) or read_instant(item.get("createdAt"))
+    message = Message(
+        external_id=external_id,
+        patient_id=patient_id,
+        sender=_sender(item, patient_id),
+        body=_body(item),
+        created_at=created_at or _UNDATED,
+        read_at=read_instant(item.get("readAt")),
+        attachments=tuple(dict.fromkeys(_attachments(item))),
+    )
+    return Draft(message, dated=created_at is not None)
+
+
+def _sender(item: Record, patient_id: str) -> Sender:
+    fields = record(item.get("sender"))
+    kind = _kind(item.get("sender") if fields is None else first_text(fields, "type", "clientType"))
+    own = fields or {}
+    name = first_text(item, "senderName") or first_text(own, "name", "titleName", "patientFullName")
+    if kind is SenderKind.PATIENT:
+        return Sender(kind, patient_id, name)
+    return Sender(kind, identifier(item.get("senderId")) or identifier(own.get("id")), name)
+
+
+def _kind(value: object) -> SenderKind:
+    """Give the kind; a word that the table does not have is UNKNOWN."""
+    word = text(value)
+    return SENDER_KINDS.get(word.strip().upper(), SenderKind.UNKNOWN) if word else SenderKind.UNKNOWN
+
+
+def _body(item: Record) -> str:
+    """Give the text as it is, every space of it; media alone has none."""
+    return next((body for name in ("body", "message") if isinstance(body := item.get(name), str)), "")
+
+
+def _attachments(item: Record) -> Iterator[Attachment]:
+    """Give the attachments in every form at once; the same file named twice is sorted out by the caller."""
+    entries: list[object] = [entry for name in ATTACHMENT_LISTS for entry in items(item.get(name)) or ()]
+    entries += [item.get(name) for name in (*ATTACHMENT_OBJECTS, *ATTACHMENT_IDS)]
+    for entry in entries:
+        fields = record(entry)
+        found = first_identifier(fields, "id", "fileId", "attachmentId") if fields else identifier(entry)
+        if found is not None:
+            yield Attachment(found)

@@ -1,0 +1,183 @@
+"""GraphQL over server-sent events: when it is spoken, how it looks, and that it ends."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from gateway.domain.errors import Forbidden
+from gateway.web.options import WebOptions
+from tests.api.fakes import PATIENT, FakeInstance, web_of
+from tests.serving import serve
+
+STREAM = {"Accept": "text/event-stream"}
+FOLLOW = {
+    "query": "subscription($id: ID!) { messageAdded(patientId: $id) { node { body } } }",
+    "variables": {"id": PATIENT},
+}
+OPTIONS = WebOptions(keep_alive_seconds=0.2, get_queries=True)
+
+
+@pytest.fixture
+def fake() -> FakeInstance:
+    return FakeInstance()
+
+
+@pytest.fixture
+def client(fake: FakeInstance) -> Iterator[httpx2.Client]:
+    with serve(web_of(fake, options=OPTIONS)) as base_url, httpx2.Client(base_url=base_url) as client:
+        yield client
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def events(text: str) -> list[tuple[str, Any]]:
+    """Read events by the standard's rules; comments are pings."""
+    found = []
+    for block in text.split("\n\n"):
+        fields = dict(
+            line.split(": ", 1) if ": " in line else (line.rstrip(":"), "") for line in block.splitlines()
+        )
+        if "event" in fields:
+            found.append((fields["event"], json.loads(fields["data"]) if fields.get("data") else None))
+    return found
+
+
+def test_a_query_runs_as_a_stream_of_one_event_where_that_is_preferred(client: httpx2.Client) -> None:
+    answer = client.post("/graphql", json={"query": "{ instance { name } }"}, headers=STREAM)
+
+    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "\r" not in answer.text
+    assert events(answer.text) == [("next", {"data": {"instance": {"name": "sb-demo"}}}), ("complete", None)]
+
+
+def test_a_query_by_get_streams_too(client: httpx2.Client) -> None:
+    answer = client.get("/graphql", params={"query": "{ __typename }"}, headers=STREAM)
+
+    assert events(answer.text) == [("next", {"data": {"__typename": "Query"}}), ("complete", None)]
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/graphql-response+json, application/json, text/event-stream, multipart/mixed",
+        "application/json, text/event-stream;q=0.9",
+        "text/event-stream;q=0.5, */*",
+    ],
+)
+def test_clients_that_merely_list_streams_get_json(client: httpx2.Client, accept: str) -> None:
+    """The client urql lists it in every request."""
+    answer = client.post("/graphql", json={"query": "{ __typename }"}, headers={"Accept": accept})
+
+    assert answer.json() == {"data": {"__typename": "Query"}}
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/json, text/event-stream", "*/*"])
+def test_a_subscription_streams_wherever_streams_are_taken(
+    client: httpx2.Client, fake: FakeInstance, accept: str
+) -> None:
+    with client.stream("POST", "/graphql", json=FOLLOW, headers={"Accept": accept}) as answer:
+        until(lambda: fake.followers == 1)
+        fake.receive("fresh")
+        text = ""
+        for piece in answer.iter_text():
+            text += piece
+            if "fresh" in text:
+                break
+
+    assert events(text) == [("next", {"data": {"messageAdded": {"node": {"body": "fresh"}}}})]
+    until(lambda: fake.followers == 0)
+
+
+def test_a_subscription_needs_a_stream(client: httpx2.Client) -> None:
+    answer = client.post("/graphql", json=FOLLOW, headers={"Accept": "application/json"})
+
+    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (406, "BAD_USER_INPUT")
+
+
+def test_a_quiet_stream_is_kept_alive(client: httpx2.Client) -> None:
+    with client.stream("POST", "/graphql", json=FOLLOW, headers=STREAM) as answer:
+        pieces = answer.iter_text()
+        began = time.monotonic()
+        text = "".join(next(pieces) for _ in range(3))
+
+    assert text == ":\n\n" * 3
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("{", "GRAPHQL_PARSE_FAILED"),
+        ("subscription { nope }", "GRAPHQL_VALIDATION_FAILED"),
+        ('subscription { messageAdded(patientId: "a/b") { cursor } }', "BAD_USER_INPUT"),
+        ('subscription { messageAdded(patientId: "p", after: "x") { cursor } }', "INVALID_CURSOR"),
+    ],
+)
+def test_what_cannot_run_is_one_event_with_its_code(client: httpx2.Client, query: str, code: str) -> None:
+    answer = client.post("/graphql", json={"query": query}, headers=STREAM)
+
+    (kind, body), last = events(answer.text)
+    assert (kind, body["errors"][0]["extensions"]["code"], last) == ("next", code, ("complete", None))
+    assert "data" not in body
+
+
+def test_an_error_of_the_live_tail_ends_the_stream(client: httpx2.Client, fake: FakeInstance) -> None:
+    with client.stream("POST", "/graphql", json=FOLLOW, headers=STREAM) as answer:
+        until(lambda: fake.followers == 1)
+        fake.fail(Forbidden("The credentials do not allow this."))
+        text = answer.read().decode()
+
+    (kind, body), last = events(text)
+    assert (kind, body["errors"][0]["extensions"]["code"], last) == ("next", "FORBIDDEN", ("complete", None))
+
+
+def test_bad_requests_and_mutations_by_get_are_no_streams(client: httpx2.Client) -> None:
+    malformed = client.post("/graphql", content=b"{", headers={**STREAM, "Content-Type": "application/json"})
+    mutation = client.get(
+        "/graphql",
+        params={
+            "query": 'mutation { sendMessage(input: {patientId: "p", body: "x"}) { messageEdge { cursor } } }'
+        },
+        headers=STREAM,
+    )
+
+    assert (malformed.status_code, mutation.status_code) == (400, 405)
+
+
+def test_a_client_that_leaves_ends_its_tail_at_once(client: httpx2.Client, fake: FakeInstance) -> None:
+    with client.stream("POST", "/graphql", json=FOLLOW, headers=STREAM):
+        until(lambda: fake.followers == 1)
+
+    until(lambda: fake.followers == 0)
+
+
+def test_at_shutdown_a_stream_ends_without_complete(fake: FakeInstance) -> None:
+    """So that its client comes back, elsewhere."""
+    app = web_of(fake, options=OPTIONS)
+
+    async def hearing_drain(scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
+        if scope.get("path") == "/drain":
+            app.state.drain.set()
+        await app(scope, receive, send)
+
+    with (
+        serve(hearing_drain) as base_url,
+        httpx2.Client(base_url=base_url) as client,
+        client.stream("POST", "/graphql", json=FOLLOW, headers=STREAM) as answer,
+    ):
+        until(lambda: fake.followers == 1)
+        httpx2.post(f"{base_url}/drain")
+        assert set(answer.read().decode().split("\n\n")) == {":", ""}
+    assert fake.followers == 0

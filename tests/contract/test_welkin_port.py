@@ -1,0 +1,623 @@
+"""What every adapter owes the port, over a real socket, in every variation of its version.
+
+Where the versions differ by nature, the difference stands in ``expected`` below and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TypeAlias
+
+import pytest
+
+from gateway.domain.errors import (
+    BadInput,
+    Forbidden,
+    GatewayError,
+    NotFound,
+    PageRefused,
+    SendUnconfirmed,
+    Unsupported,
+    UpstreamBadResponse,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from gateway.domain.model import (
+    ApiVersion,
+    Attachment,
+    Capability,
+    Message,
+    PatientRecord,
+    Sender,
+    SenderKind,
+)
+from gateway.domain.pages import Linked, Newest, Numbered, Page, PageRef
+from gateway.sandbox import FaultRule, Sandbox
+from gateway.sandbox.records import Author, StoredFile, StoredMessage
+from gateway.sandbox.store import CARE_TEAM
+from gateway.sandbox.v2_shapes import sent_ms
+from gateway.welkin.v1.adapter import WelkinV1
+from gateway.welkin.v2.adapter import WelkinV2
+from tests.contract.welkin_variations import (
+    CUT,
+    PATIENT,
+    REFUSING,
+    START,
+    WRITTEN,
+    Variation,
+    add,
+    talk,
+    wait_until_idle,
+)
+
+across_cuts = pytest.mark.parametrize("variation", CUT, indirect=True, ids=str)
+across_words = pytest.mark.parametrize("variation", WRITTEN, indirect=True, ids=str)
+across_refusals = pytest.mark.parametrize("variation", REFUSING, indirect=True, ids=str)
+Adapter: TypeAlias = WelkinV1 | WelkinV2
+KINDS = {"patient": SenderKind.PATIENT, "care_team": SenderKind.CARE_TEAM, "system": SenderKind.SYSTEM}
+FILE = StoredFile("f-1", "scan.png", "image/png", 10)
+NAMED = {"named", "object", "object_v1"}
+
+
+def expected(stored: StoredMessage, sandbox: Sandbox, api: ApiVersion) -> Message:
+    """Say how a stored message has to look through the port."""
+    knobs, author = sandbox.knobs, stored.author
+    if api is ApiVersion.V1:
+        return Message(
+            external_id=stored.v1_id,
+            patient_id=PATIENT,
+            sender=Sender(KINDS[author.kind], author.id, author.name),
+            body=stored.text,
+            created_at=stored.provider_at,
+        )
+    kind = KINDS[author.kind]
+    own = author.id if kind is SenderKind.PATIENT or knobs.v2_sender in NAMED else None
+    sender = Sender(kind, own, author.name if knobs.v2_sender in NAMED else None)
+    files = () if knobs.v2_attachments == "absent" else tuple(Attachment(file.id) for file in stored.files)
+    read = stored.read_ms if knobs.v2_read_at == "shown" else None
+    return Message(
+        external_id=stored.v2_id,
+        patient_id=PATIENT,
+        sender=Sender(SenderKind.UNKNOWN) if knobs.v2_sender == "missing" else sender,
+        body=stored.text,
+        created_at=datetime.fromtimestamp(sent_ms(stored, knobs.v2_times) / 1000, UTC),
+        read_at=None if read is None else datetime.fromtimestamp(read / 1000, UTC),
+        attachments=files,
+    )
+
+
+def history(sandbox: Sandbox, api: ApiVersion, *, archived: bool = True) -> list[Message]:
+    """Give the whole conversation, newest first, as it has to look."""
+    stored = list(sandbox.store.history(PATIENT) or ())
+    kept = [each for each in stored if archived or api is ApiVersion.V2 or not each.archived]
+    return [expected(each, sandbox, api) for each in reversed(kept)]
+
+
+async def read(welkin: Adapter, at: PageRef | None = None, *, archived: bool = False) -> Page:
+    return await welkin.list_messages(PATIENT, at or Newest(), include_archived=archived)
+
+
+async def walk(welkin: Adapter, *, archived: bool = False) -> list[Page]:
+    """Read all pages from the newest to the oldest."""
+    pages = [await read(welkin, archived=archived)]
+    while (older := pages[-1].older) is not None:
+        pages.append(await read(welkin, older, archived=archived))
+        assert len(pages) < 60, "the walk ends"
+    return pages
+
+
+def texts(pages: list[Page]) -> list[Message]:
+    return [message for page in pages for message in page.messages]
+
+
+@pytest.mark.parametrize("count", [1, 5, 6, 33, 120])
+@across_cuts
+async def test_a_walk_shows_the_whole_history_once(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation, count: int
+) -> None:
+    talk(sandbox, count)
+
+    assert texts(await walk(welkin)) == history(sandbox, variation.api)
+
+
+@across_cuts
+async def test_ties_neither_hide_nor_double_messages(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    talk(sandbox, 27, spacing=0.25)
+
+    assert texts(await walk(welkin)) == history(sandbox, variation.api)
+
+
+@across_cuts
+async def test_a_conversation_within_one_second_is_read_whole(welkin: Adapter, sandbox: Sandbox) -> None:
+    """Nothing tells the order here, so only completeness is owed."""
+    talk(sandbox, 23, spacing=0)
+
+    found = [message.external_id for message in texts(await walk(welkin))]
+
+    assert len(found) == len(set(found)) == 23
+
+
+@across_cuts
+async def test_the_way_back_leads_to_the_newest_message(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    talk(sandbox, 33)
+    page = (await walk(welkin))[-1]
+    found = list(page.messages)
+    for _ in range(60):
+        if page.newer is None:
+            break
+        page = await read(welkin, page.newer)
+        found = [*page.messages, *(message for message in found if message not in page.messages)]
+
+    assert page.newer is None
+    assert found == history(sandbox, variation.api)
+
+
+@across_cuts
+async def test_the_newest_page_has_the_newest_message_and_nothing_newer(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    talk(sandbox, 12)
+    await read(welkin)
+    add(sandbox, CARE_TEAM[0], "new", START + timedelta(days=1))
+
+    page = await read(welkin)
+
+    assert page.messages[0] == history(sandbox, variation.api)[0]
+    assert page.newer is None
+
+
+@across_cuts
+async def test_new_messages_are_found_beyond_the_page_that_was_the_newest(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    talk(sandbox, 12)
+    await read(welkin)
+    for number in range(13):
+        add(sandbox, CARE_TEAM[0], f"new {number}", START + timedelta(days=1, minutes=number))
+
+    assert texts(await walk(welkin)) == history(sandbox, variation.api)
+
+
+@across_cuts
+async def test_a_page_is_found_again_by_its_reference(welkin: Adapter, sandbox: Sandbox) -> None:
+    talk(sandbox, 33)
+    for page in await walk(welkin):
+        again = await read(welkin, page.ref)
+
+        assert again.messages == page.messages
+        assert again.ref == page.ref
+        assert again.older == page.older or not again.messages
+
+
+@across_cuts
+async def test_an_empty_conversation_is_an_empty_page(welkin: Adapter, sandbox: Sandbox) -> None:
+    page = await read(welkin)
+
+    assert (page.messages, page.older, page.newer) == ((), None, None)
+
+
+@across_cuts
+async def test_archived_messages_come_only_where_they_are_asked_for(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    """A whole page of them, so that pages are empty where the server filters after cutting."""
+    talk(sandbox, 30, archived=frozenset(range(8, 22)))
+
+    assert texts(await walk(welkin)) == history(sandbox, variation.api, archived=False)
+    assert texts(await walk(welkin, archived=True)) == history(sandbox, variation.api)
+
+
+@across_words
+async def test_attachments_and_read_times_come_as_far_as_the_version_tells_them(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    add(sandbox, CARE_TEAM[0], "", START, files=(FILE,), read_at=START + timedelta(minutes=1))
+
+    page = await read(welkin)
+
+    assert list(page.messages) == history(sandbox, variation.api)
+
+
+@across_words
+async def test_a_patients_record_is_read(welkin: Adapter, sandbox: Sandbox, variation: Variation) -> None:
+    record = PatientRecord(
+        PATIENT, "Joan", None, "Clarke", date(1980, 2, 29), "FEMALE", timezone="Europe/Paris"
+    )
+
+    found = await welkin.patient(PATIENT)
+
+    assert found == (record if variation.api is ApiVersion.V1 else replace(record, timezone=None))
+
+
+@across_refusals
+async def test_a_patient_that_is_not_there_is_not_found(welkin: Adapter, sandbox: Sandbox) -> None:
+    with pytest.raises(NotFound):
+        await welkin.patient("nobody")
+    with pytest.raises(NotFound):
+        await welkin.list_messages("nobody", Newest(), include_archived=False)
+    with pytest.raises(NotFound):
+        await welkin.send_message("nobody", "hello", None)
+
+
+@across_words
+async def test_a_message_is_sent_once_and_listed_as_it_was_answered(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    talk(sandbox, 6)
+    silent = variation.api is ApiVersion.V2 and sandbox.knobs.v2_send_answer in {
+        "created_empty",
+        "no_content",
+    }
+    body = " Is 5 mg <b>enough</b>? \U0001f914 "
+
+    if silent:
+        with pytest.raises(SendUnconfirmed):
+            await welkin.send_message(PATIENT, body, None)
+    else:
+        sent = await welkin.send_message(PATIENT, body, None)
+        listed = (await read(welkin)).messages[0]
+        # v1 names the patient in this one answer (R)
+        assert replace(sent, sender=replace(sent.sender, name=None)) == listed
+
+    assert history(sandbox, variation.api)[0].body == body
+    assert sandbox.requests.count(f"{variation.api.value}.send") == 1
+
+
+@across_words
+async def test_a_file_goes_with_a_message_where_the_version_can(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    sandbox.store.add_file(FILE)
+
+    if variation.api is ApiVersion.V1:
+        with pytest.raises(Unsupported):
+            await welkin.send_message(PATIENT, "see", FILE.id)
+        assert sandbox.requests.count() == 0
+        return
+    with suppress(SendUnconfirmed):  # two variations answer without a message
+        await welkin.send_message(PATIENT, "see", FILE.id)
+    stored = list(sandbox.store.history(PATIENT) or ())
+    assert [(each.text, each.files) for each in stored] == [("see", (FILE,))]
+
+
+@pytest.mark.parametrize("body", ["", " ", "x" * 40_000])
+@across_refusals
+async def test_a_text_that_welkin_refuses_is_bad_input(welkin: Adapter, sandbox: Sandbox, body: str) -> None:
+    with pytest.raises(BadInput):
+        await welkin.send_message(PATIENT, body, None)
+
+
+async def test_half_a_surrogate_pair_is_bad_input_and_not_sent(welkin: Adapter, sandbox: Sandbox) -> None:
+    with pytest.raises(BadInput):
+        await welkin.send_message(PATIENT, "\ud83d", None)
+
+    assert sandbox.requests.count() == 0
+
+
+@pytest.mark.parametrize(
+    "hostile", ["", "..", "../admin", "a%2Fb", "a?x=1", "a#b", "//evil/x", "a\r\nb", "x" * 10_000]
+)
+async def test_an_id_that_could_leave_its_place_sends_nothing(
+    welkin: Adapter, sandbox: Sandbox, hostile: str
+) -> None:
+    with pytest.raises(BadInput):
+        await welkin.list_messages(hostile, Newest(), include_archived=False)
+    with pytest.raises(BadInput):
+        await welkin.send_message(hostile, "hello", None)
+    with pytest.raises(BadInput):
+        await welkin.patient(hostile)
+
+    assert sandbox.requests.count() == 0
+
+
+async def test_a_reference_of_the_other_version_is_refused_unsent(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    foreign: PageRef = Numbered(1, 50) if variation.api is ApiVersion.V1 else Linked("abc")
+
+    with pytest.raises(PageRefused):
+        await read(welkin, foreign)
+
+    assert sandbox.requests.count() == 0
+
+
+CORRUPTED = (
+    "eyJ0eXBlIjoiTE9DQUxfU0VBUkNIIiwicGFnZVNpemUiOjIsImJvcmRlckRhdGUi"
+    "OiIyMDIxLTAzLTA1VDE2OjA5OjUyLjYNVoiLCJxdWVyeSI6ImhlbGxvIiwiYmVmb3JlIjpmYWxzZX0="
+)
+"""The documented token that lost a character on its way into the documentation (field notes, 3.5)."""
+
+
+@across_cuts
+async def test_a_page_that_welkin_does_not_know_any_more_is_refused(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    talk(sandbox, 12)
+    lost: PageRef = Linked(CORRUPTED)
+    if variation.api is ApiVersion.V2:
+        asc = sandbox.knobs.v2_order == "asc"
+        await read(welkin)
+        lost = Numbered(0, variation.page_size, oldest_first=not asc)  # counted from the other end
+
+    with pytest.raises(PageRefused):
+        await read(welkin, lost)
+
+    if variation.api is ApiVersion.V1:
+        query = sandbox.requests.seen[-1].query
+        assert CORRUPTED.replace("=", "%3D") in query
+        assert "pageSize" not in query
+
+
+async def test_every_page_of_v1_says_whether_archived_messages_are_wanted(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    talk(sandbox, 12)
+
+    await walk(welkin, archived=True)
+
+    lists = [seen.query for seen in sandbox.requests.seen if seen.operation == "list"]
+    assert all(("includeArchived=true" in query) is (variation.api is ApiVersion.V1) for query in lists)
+    assert not any("pageSize" in query and "pageToken" in query for query in lists)
+
+
+@across_cuts
+async def test_an_old_reference_of_another_size_still_leads_to_its_place(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    if variation.api is ApiVersion.V1:
+        with pytest.raises(PageRefused):
+            await read(welkin, Numbered(3, 2))
+        return
+    talk(sandbox, 33)
+    asc = sandbox.knobs.v2_order == "asc"
+    await read(welkin)
+    honest = sandbox.knobs.v2_size_policy == "cap" and sandbox.knobs.v2_max_size >= 5
+
+    page = await read(welkin, Numbered(3, 2, oldest_first=asc))
+
+    ids = [message.external_id for message in history(sandbox, variation.api)]
+    wanted = ids[-7] if asc else ids[6]
+    assert not honest or wanted in [message.external_id for message in page.messages]
+
+
+READ_FAULTS: dict[str, type[GatewayError]] = {
+    "bad_gateway": UpstreamUnavailable,
+    "bad_request": BadInput,
+    "forbidden": Forbidden,
+    "gateway_timeout": UpstreamUnavailable,
+    "gone": NotFound,
+    "gzip_bomb": UpstreamBadResponse,
+    "html": UpstreamBadResponse,
+    "huge_body": UpstreamBadResponse,
+    "no_content": UpstreamBadResponse,
+    "not_found": NotFound,
+    "rate_limited": UpstreamRateLimited,
+    "redirect": UpstreamBadResponse,
+    "reset": UpstreamUnavailable,
+    "reset_mid_body": UpstreamUnavailable,
+    "server_error": UpstreamUnavailable,
+    "truncated": UpstreamBadResponse,
+    "unauthorized": UpstreamUnavailable,
+    "unavailable": UpstreamUnavailable,
+    "wrong_json": UpstreamBadResponse,
+}
+UNCLEAR = {
+    "bad_gateway",
+    "gateway_timeout",
+    "gzip_bomb",
+    "html",
+    "huge_body",
+    "no_content",
+    "redirect",
+    "reset",
+} | {
+    "reset_mid_body",
+    "server_error",
+    "truncated",
+    "unavailable",
+    "wrong_json",
+}
+
+
+@pytest.mark.parametrize("fault", sorted(READ_FAULTS))
+@across_refusals
+async def test_a_read_that_fails_says_why(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation, fault: str
+) -> None:
+    talk(sandbox, 3)
+    sandbox.faults.add(FaultRule(fault, operation="list", times=None))
+
+    with pytest.raises(GatewayError) as caught:
+        await read(welkin)
+
+    assert type(caught.value) is READ_FAULTS[fault]
+
+
+@pytest.mark.parametrize("fault", sorted(READ_FAULTS))
+@across_refusals
+async def test_a_send_that_fails_is_never_repeated(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation, fault: str
+) -> None:
+    sandbox.faults.add(FaultRule(fault, operation="send", times=None))
+
+    with pytest.raises(GatewayError) as caught:
+        await welkin.send_message(PATIENT, "hello", None)
+
+    assert type(caught.value) is (SendUnconfirmed if fault in UNCLEAR else READ_FAULTS[fault])
+    await asyncio.to_thread(wait_until_idle, sandbox)
+    assert sandbox.requests.count(f"{variation.api.value}.send") == (2 if fault == "unauthorized" else 1)
+    assert len(sandbox.store.history(PATIENT) or ()) <= 1
+
+
+@pytest.mark.parametrize("fault", ["stored_error", "stored_reset", "stored_hang", "hang", "drip"])
+async def test_a_send_without_a_clear_answer_is_unconfirmed(
+    hurried: Adapter, sandbox: Sandbox, variation: Variation, fault: str
+) -> None:
+    silent = variation.api is ApiVersion.V2 and sandbox.knobs.v2_send_answer in {
+        "created_empty",
+        "no_content",
+    }
+    await hurried.patient(PATIENT)  # a token is there
+    args = {"seconds": 0.2, "bytes": 1} if fault == "drip" else {}
+    sandbox.faults.add(FaultRule(fault, operation="send", args=args, times=None))
+
+    with pytest.raises(SendUnconfirmed):
+        await hurried.send_message(PATIENT, "hello", None)
+
+    assert len(sandbox.store.history(PATIENT) or ()) == (0 if fault == "hang" else 1) or silent
+
+
+@pytest.mark.parametrize("fault", ["hang", "drip"])
+async def test_a_read_without_an_end_stops_at_the_deadline(
+    hurried: Adapter, sandbox: Sandbox, fault: str
+) -> None:
+    talk(sandbox, 3)
+    args = {"seconds": 0.1, "bytes": 1} if fault == "drip" else {}
+    sandbox.faults.add(FaultRule(fault, operation="list", args=args))
+
+    with pytest.raises(UpstreamTimeout):
+        await read(hurried)
+
+
+@pytest.mark.parametrize("code", ["TOKEN_EXPIRED", "NOT_VALID_JSON_WEB_TOKEN"])
+@across_words
+async def test_one_refusal_of_a_token_goes_unnoticed_by_reads_and_sends(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation, code: str
+) -> None:
+    talk(sandbox, 3)
+    sandbox.faults.add(FaultRule("unauthorized", operation="list", args={"code": code}))
+    sandbox.faults.add(FaultRule("unauthorized", operation="send", args={"code": code}))
+
+    await read(welkin)
+    with suppress(SendUnconfirmed):  # two variations answer without a message
+        await welkin.send_message(PATIENT, "hello", None)
+
+    assert len(sandbox.store.history(PATIENT) or ()) == 4
+    assert sandbox.requests.count(f"{variation.api.value}.token") == 3
+
+
+@across_words
+async def test_expired_tokens_are_renewed_once(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    await read(welkin)
+    sandbox.credentials.expire_all()
+
+    await read(welkin)
+    await read(welkin)
+
+    assert sandbox.requests.count(f"{variation.api.value}.token") == 2
+
+
+@pytest.mark.parametrize("fault", ["rate_limited", "forbidden"])
+@across_refusals
+async def test_a_block_of_the_token_endpoint_is_respected(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation, fault: str
+) -> None:
+    sandbox.faults.add(FaultRule(fault, operation="token"))
+
+    for _ in range(3):
+        with pytest.raises(UpstreamRateLimited) as caught:
+            await read(welkin)
+        assert caught.value.retry_after == pytest.approx(300, abs=5)
+
+    assert sandbox.requests.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "seconds"),
+    [({}, None), ({"retry_after": 0}, 0), ({"retry_after": 3600}, 3600), ({"retry_date": 60}, 60)],
+)
+@across_refusals
+async def test_a_rate_limit_says_how_long(
+    welkin: Adapter, sandbox: Sandbox, args: dict[str, int], seconds: float | None
+) -> None:
+    sandbox.faults.add(FaultRule("rate_limited", operation="list", args=args))
+
+    with pytest.raises(UpstreamRateLimited) as caught:
+        await read(welkin)
+
+    assert caught.value.retry_after == (None if seconds is None else pytest.approx(seconds, abs=2))
+
+
+@pytest.mark.parametrize(
+    "fault", ["extra_fields", "missing_fields", "null_item", "duplicate_items", "item_without_time"]
+)
+@across_words
+async def test_an_odd_item_costs_nothing_else(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation, fault: str
+) -> None:
+    talk(sandbox, 4)
+    await read(welkin)
+    sandbox.faults.add(FaultRule(fault, operation="list", times=None))
+
+    page = await read(welkin)
+
+    ids = [message.external_id for message in history(sandbox, variation.api)]
+    assert [message.external_id for message in page.messages] == ids[: len(page.messages)]
+    assert len(page.messages) >= min(3, variation.page_size)
+
+
+@across_words
+async def test_an_item_without_an_id_is_left_out(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    talk(sandbox, 3)
+    await read(welkin)
+    sandbox.faults.add(FaultRule("item_without_id", operation="list", times=None))
+
+    page = await read(welkin)
+
+    assert len(page.messages) == 2
+    assert set(page.messages) < set(history(sandbox, variation.api))
+
+
+async def test_what_is_not_served_says_so_before_anything_is_sent(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    with pytest.raises(Unsupported, match=r"[Ss]earch"):
+        await welkin.search_messages("dose", PATIENT, Newest())
+    with pytest.raises(Unsupported, match="chat tokens"):
+        await welkin.list_portal_messages("secret", Newest())
+    with pytest.raises(Unsupported, match=r"[Ff]iles"):
+        welkin.open_file("f-1")
+
+    assert sandbox.requests.count() == 0
+
+
+def test_the_capabilities_are_those_of_the_version(welkin: Adapter, variation: Variation) -> None:
+    split = {
+        ApiVersion.V1: {Capability.ARCHIVE_FILTER, Capability.SENDER_NAMES},
+        ApiVersion.V2: set(Capability) - {Capability.ARCHIVE_FILTER, Capability.SENDER_NAMES},
+    }
+
+    assert welkin.api_version is variation.api
+    assert welkin.capabilities == split[variation.api]
+
+
+@across_words
+async def test_nothing_that_is_logged_names_anyone(
+    welkin: Adapter, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="gateway")
+    add(sandbox, Author("patient", PATIENT), "canary text", START)
+    add(sandbox, CARE_TEAM[0], "canary text", START + timedelta(minutes=1))
+    sandbox.faults.add(FaultRule("null_item", operation="list"))
+
+    await read(welkin)
+    with suppress(SendUnconfirmed):
+        await welkin.send_message(PATIENT, "canary text", None)
+
+    said = " ".join(
+        record.getMessage() for record in caplog.records if record.name.startswith("gateway.welkin")
+    )
+    assert "list messages" in said
+    assert not any(word in said for word in ("canary", PATIENT, "secret", "http", "token"))
