@@ -22,8 +22,7 @@ def made_up(schema: dict[str, Any], document: dict[str, Any]) -> st.SearchStrate
     if "$ref" in schema:
         return made_up(_follow(schema["$ref"], document), document)
     if "allOf" in schema:
-        parts = [made_up(part, document) for part in schema["allOf"]]
-        return st.tuples(*parts).map(lambda made: {k: v for part in made for k, v in part.items()})
+        return made_up(_merged([_resolved(part, document) for part in schema["allOf"]]), document)
     if "anyOf" in schema and not schema.get("properties"):
         return st.one_of([made_up(part, document) for part in schema["anyOf"]])
     if "enum" in schema:
@@ -76,3 +75,14 @@ def _follow(reference: str, document: dict[str, Any]) -> dict[str, Any]:
     for part in reference.removeprefix("#/").split("/"):
         found = found[part]
     return found
+
+
+def _resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    return _follow(schema["$ref"], document) if "$ref" in schema else schema
+
+
+def _merged(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    """Make one object schema of several that must all be fitted."""
+    properties = {name: part for each in objects for name, part in each.get("properties", {}).items()}
+    required = [name for each in objects for name in each.get("required", ())]
+    return {"type": "object", "properties": properties, "required": required}

@@ -55,21 +55,24 @@ def answers(made: dict[str, Any], name: str) -> st.SearchStrategy[Any]:
     return made_up({"$ref": f"#/components/schemas/{name}"}, made)
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
-def test_what_is_made_up_fits_the_document(version: str) -> None:
-    made = document(version)
-    for name in (page_name(version), "Message", "Patient", "Error"):
-        check = jsonschema.Draft202012Validator(
-            {"$ref": f"#/components/schemas/{name}", "components": made["components"]}
-        )
-        settings(max_examples=40)(
-            given(answers(made, name))(lambda answer, check=check: check.validate(answer))
-        )()
+@pytest.mark.parametrize("name", ["list", "Message", "Patient", "Error"])
+def test_what_is_made_up_fits_the_document(version: str, name: str) -> None:
+    made, schema = document(version), page_name(version) if name == "list" else name
+    validator = jsonschema.Draft202012Validator(
+        {"$ref": f"#/components/schemas/{schema}", "components": made["components"]}
+    )
+
+    @settings(max_examples=30)
+    @given(answers(made, schema))
+    def check(answer: Any) -> None:
+        validator.validate(answer)
+
+    check()
 
 
 @dataclass
 class Upstreams:
-    """A server that gives one answer to everything but token requests, and the adapters in front of it."""
+    """A server with one answer to everything but tokens and later pages, and adapters in front of it."""
 
     status: int = 200
     body: bytes = b""
@@ -85,6 +88,9 @@ class Upstreams:
                     return
         token = scope["path"].endswith(("/auth/token", "/CLIENT"))
         status, body = (200, b'{"token":"t"}') if token else (self.status, self.body)
+        pages = [part for part in scope["query_string"].split(b"&") if part.startswith(b"page=")]
+        if pages and pages != [b"page=0"]:
+            status, body = 200, b"[]"
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": b"" if status == 204 else body})
 

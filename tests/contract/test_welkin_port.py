@@ -517,6 +517,19 @@ async def test_expired_tokens_are_renewed_once(
     assert sandbox.requests.count(f"{variation.api.value}.token") == 2
 
 
+async def test_callers_at_the_same_time_share_one_token_and_one_renewal(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    talk(sandbox, 3)
+    await asyncio.gather(*(read(welkin) for _ in range(50)))
+    assert sandbox.requests.count(f"{variation.api.value}.token") == 1
+    sandbox.credentials.expire_all()
+
+    await asyncio.gather(*(read(welkin) for _ in range(50)))
+
+    assert sandbox.requests.count(f"{variation.api.value}.token") == 2
+
+
 @pytest.mark.parametrize("fault", ["rate_limited", "forbidden"])
 @across_refusals
 async def test_a_block_of_the_token_endpoint_is_respected(
@@ -621,3 +634,17 @@ async def test_nothing_that_is_logged_names_anyone(
     )
     assert "list messages" in said
     assert not any(word in said for word in ("canary", PATIENT, "secret", "http", "token"))
+
+
+async def test_a_server_that_takes_no_notice_of_page_numbers_is_not_asked_for_ever(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation
+) -> None:
+    talk(sandbox, 12)
+    await read(welkin)
+    sandbox.requests.clear()
+    sandbox.faults.add(FaultRule("token_loop", operation="list", times=None))
+
+    with suppress(UpstreamBadResponse):
+        await read(welkin)
+
+    assert sandbox.requests.count(f"{variation.api.value}.list") <= 3

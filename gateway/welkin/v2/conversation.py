@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from gateway.domain.errors import BadInput, PageRefused
+from gateway.domain.errors import BadInput, PageRefused, UpstreamBadResponse
 from gateway.domain.pages import Numbered, Page
 from gateway.welkin.client import Client
 from gateway.welkin.drafts import newest_first, trend
@@ -62,6 +62,8 @@ class Conversation:
         number, found = next(search), None
         while True:
             reading = await self._read(Numbered(number, self.habits.size, oldest_first=True))
+            if found is not None and _repeats(found, reading):
+                raise UpstreamBadResponse("Welkin gives one page under two numbers (list messages).")
             found = reading if found is None or not found.seen.count or reading.seen.count else found
             try:
                 number = search.send(reading.seen)
@@ -98,6 +100,11 @@ class Conversation:
         if listed.dropped:
             _log.warning("list messages: %d items were no messages of their own", listed.dropped)
         return listed
+
+
+def _repeats(one: Reading, other: Reading) -> bool:
+    """Tell a server that takes no notice of page numbers, before it is asked for ever more of them."""
+    return bool(one.drafts) and one.at.number != other.at.number and one.drafts == other.drafts
 
 
 def _page(reading: Reading, *, oldest_first: bool) -> Page:
