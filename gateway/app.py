@@ -16,10 +16,12 @@ from gateway.services.instance import Instance
 from gateway.settings import InstanceSettings, Settings
 from gateway.store.memory import BoundedMemoryCache
 from gateway.store.reads import SharedReads
+from gateway.store.sealing import CursorSeal
 from gateway.store.sends import MemorySends
 from gateway.store.welkin_reads import WelkinReads, weigh
 from gateway.web.app import create_web
 from gateway.web.options import InstanceEntry, ReadyState, WebOptions
+from gateway.welkin.tokens import Tokens
 from gateway.welkin.upstream import Upstream
 from gateway.welkin.v1.adapter import WelkinV1
 from gateway.welkin.v2.adapter import WelkinV2
@@ -54,7 +56,8 @@ class _Built:
 def build(settings: Settings) -> Gateway:
     """Build the gateway from its settings. Nothing is asked of the network yet."""
     cache = BoundedMemoryCache(weigh=weigh)
-    built = [_build_instance(each, settings, cache) for each in settings.instances]
+    tokens = Tokens()  # shared: two instances may use one API client
+    built = [_build_instance(each, settings, cache, tokens) for each in settings.instances]
     registry = CollectorRegistry()
     listeners = Gauge(
         "gateway_listeners", "Listeners to conversations", ["tenant", "instance"], registry=registry
@@ -84,9 +87,11 @@ def build(settings: Settings) -> Gateway:
     return Gateway(web, {each.instance.name: each.instance for each in built})
 
 
-def _build_instance(chosen: InstanceSettings, settings: Settings, cache: BoundedMemoryCache) -> _Built:
+def _build_instance(
+    chosen: InstanceSettings, settings: Settings, cache: BoundedMemoryCache, tokens: Tokens
+) -> _Built:
     name = InstanceName(chosen.tenant, chosen.instance)
-    welkin = _build_welkin(chosen)
+    welkin = _build_welkin(chosen, tokens)
     shared = SharedReads(cache, settings.cache.ttl_seconds)
     secrets = settings.server.cursor_keys or (chosen.secret,)
     instance = Instance(
@@ -95,6 +100,7 @@ def _build_instance(chosen: InstanceSettings, settings: Settings, cache: Bounded
         WelkinReads(welkin, shared),
         MemorySends(),
         cursor_keys=CursorKeys.from_secrets([secret.get_secret_value() for secret in secrets]),
+        seal=CursorSeal(),
         deadline=chosen.timeout_seconds,
         reconcile_seconds=chosen.reconcile_seconds,
     )
@@ -106,7 +112,7 @@ def _build_instance(chosen: InstanceSettings, settings: Settings, cache: Bounded
     return _Built(instance, welkin, shared, InstanceEntry(instance, credentials))
 
 
-def _build_welkin(chosen: InstanceSettings) -> WelkinV1 | WelkinV2:
+def _build_welkin(chosen: InstanceSettings, tokens: Tokens) -> WelkinV1 | WelkinV2:
     upstream = Upstream(
         base_url=chosen.base_url,
         tenant=chosen.tenant,
@@ -117,8 +123,8 @@ def _build_welkin(chosen: InstanceSettings) -> WelkinV1 | WelkinV2:
         token_url=chosen.token_url,
     )
     if chosen.api == "v1":
-        return WelkinV1(upstream, patients_segment=chosen.patients_segment)
-    return WelkinV2(upstream, order=chosen.order, prefix=chosen.path_prefix)
+        return WelkinV1(upstream, patients_segment=chosen.patients_segment, tokens=tokens)
+    return WelkinV2(upstream, order=chosen.order, prefix=chosen.path_prefix, tokens=tokens)
 
 
 async def _ready() -> ReadyState:

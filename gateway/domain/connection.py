@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.domain.errors import BadInput
-from gateway.domain.model import Message
+from gateway.domain.model import Message, PatientRecord
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 200
@@ -59,5 +59,35 @@ class Connection:
     """A window on a conversation, newest first. The flags are true exactly when there is something there."""
 
     edges: tuple[Edge, ...]
+    has_next_page: bool
+    has_previous_page: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A message that a search found.
+
+    ``cursor`` continues the search; ``place`` is a cursor of the message's own conversation.
+    """
+
+    cursor: str
+    message: Message
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """A window on the hits of a search, newest first."""
+
+    hits: tuple[Hit, ...]
+    has_next_page: bool
+    has_previous_page: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Patients:
+    """A window on the list of patients, in the upstream's order, with a cursor to each."""
+
+    edges: tuple[tuple[str, PatientRecord], ...]
     has_next_page: bool
     has_previous_page: bool

@@ -17,6 +17,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from gateway.domain.connection import Filter
 from gateway.domain.errors import InvalidCursor
@@ -53,12 +54,41 @@ class CursorKeys:
         return cls(tuple(hmac.digest(s.encode(), b"welkin-gateway cursor key", "sha256") for s in secrets))
 
 
-class Cursors:
-    """Makes and reads the cursors of one conversation."""
+class Seal(Protocol):
+    """Encrypts what a cursor says; equal in, equal out."""
 
-    def __init__(self, keys: CursorKeys, conversation: Conversation) -> None:
+    def close(self, key: bytes, text: bytes) -> bytes:
+        """Encrypt under a cursor key."""
+        ...
+
+    def open(self, key: bytes, sealed: bytes) -> bytes:
+        """Decrypt.
+
+        Raises:
+            ValueError: it was not sealed under this key.
+        """
+        ...
+
+
+class Cursors:
+    """Makes and reads the cursors of one conversation.
+
+    ``purpose`` tells cursors of other lists apart, such as the hits of a search. Those hold
+    Welkin's page tokens, and the tokens hold the text that was searched for: ``seal`` encrypts it.
+    """
+
+    def __init__(
+        self,
+        keys: CursorKeys,
+        conversation: Conversation,
+        *,
+        purpose: tuple[str, ...] = (),
+        seal: Seal | None = None,
+    ) -> None:
         self._keys = keys.keys
-        parts = (conversation.instance.tenant, conversation.instance.instance, conversation.patient_id)
+        self._seal = seal
+        instance = conversation.instance
+        parts = (instance.tenant, instance.instance, conversation.patient_id, *purpose)
         self._scope = "".join(f"{len(part)}:{part}" for part in parts).encode()
 
     def make(self, position: Position, chosen: Filter) -> str:
@@ -67,6 +97,8 @@ class Cursors:
         hints = "".join(map(_write_hint, position.hints))
         text = f"{_FORMAT}{_write_filter(chosen)}|{milliseconds}|{hints}|{position.external_id}"
         payload = text.encode()
+        if self._seal is not None:
+            payload = self._seal.close(self._keys[0], payload)
         return base64.urlsafe_b64encode(self._mac(self._keys[0], payload) + payload).rstrip(b"=").decode()
 
     def read(self, cursor: str, chosen: Filter | None) -> Position:
@@ -75,8 +107,10 @@ class Cursors:
         Raises:
             InvalidCursor: it was forged, cut, or made for another conversation or filter.
         """
-        payload = self._authenticate(cursor)
+        key, payload = self._authenticate(cursor)
         try:
+            if self._seal is not None:
+                payload = self._seal.open(key, payload)
             head, milliseconds, rest = payload.decode().split("|", 2)
             hints, external_id = _read_hints(rest)
             position = Position(external_id, _EPOCH + int(milliseconds) * _MILLISECOND, hints)
@@ -90,7 +124,7 @@ class Cursors:
             )
         return position
 
-    def _authenticate(self, cursor: str) -> bytes:
+    def _authenticate(self, cursor: str) -> tuple[bytes, bytes]:
         refused = InvalidCursor("The cursor is not one that this gateway made for this conversation.")
         if len(cursor) > _MAX_LENGTH:
             raise refused
@@ -100,12 +134,12 @@ class Cursors:
         except (binascii.Error, UnicodeError) as error:
             raise refused from error
         mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        genuine = [hmac.compare_digest(mac, self._mac(key, payload)) for key in self._keys]
-        if not any(genuine):
+        signers = [key for key in self._keys if hmac.compare_digest(mac, self._mac(key, payload))]
+        if not signers:
             raise refused
         if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != cursor:  # one place, one cursor
             raise refused
-        return payload
+        return signers[0], payload
 
     def _mac(self, key: bytes, payload: bytes) -> bytes:
         return hmac.digest(key, self._scope + b"\0" + payload, "sha256")[:_MAC_BYTES]
@@ -120,8 +154,8 @@ def _write_hint(ref: PageRef) -> str:
     match ref:
         case Newest():
             return "n;"
-        case Linked(token):
-            return f"t{len(token)}:{token};"
+        case Linked(token, local):
+            return f"{'l' if local else 't'}{len(token)}:{token};"
         case Numbered(number, size, oldest_first):
             return f"{'o' if oldest_first else 'p'}{number}:{size};"
 
@@ -137,9 +171,9 @@ def _read_hints(text: str) -> tuple[tuple[PageRef, ...], str]:
         kind, rest = text[:1], text[1:]
         if kind == "n":
             hints.append(Newest())
-        elif kind == "t":
+        elif kind in {"t", "l"}:
             length, rest = rest.split(":", 1)
-            hints.append(Linked(rest[: int(length)]))
+            hints.append(Linked(rest[: int(length)], kind == "l"))
             rest = rest[int(length) :]
         elif kind in {"o", "p"}:
             number, rest = rest.split(":", 1)

@@ -11,10 +11,11 @@ Whatever the upstream's own order, ``Page.messages`` is newest first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from gateway.domain.model import Message
+from gateway.domain.model import Message, PatientRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,14 @@ class Newest:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """The page that an upstream token names. The token is carried byte for byte."""
+    """The page that an upstream token names. The token is carried byte for byte.
+
+    ``local`` says that the pages behind it tell the times of Welkin's own store, which run up to
+    1.2 s behind those of the usual list (v1, recorded): such times name no place exactly.
+    """
 
     token: str
+    local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +63,22 @@ class Page:
     ``ref`` asks for this same place again; it is ``Newest`` only where the upstream has no
     lasting name for the page. ``older`` and ``newer`` are the adjoining places; ``None`` says that
     there is nothing on that side. A page may be empty and still have neighbours.
+
+    ``beside`` is for pages of search hits: by a message's id, the pages of its conversation that
+    adjoin it, where the upstream names them.
     """
 
     ref: PageRef
     messages: tuple[Message, ...]
     older: PageRef | None
     newer: PageRef | None
+    beside: Mapping[str, tuple[PageRef, ...]] = field(default_factory=dict[str, tuple[PageRef, ...]])
+
+
+@dataclass(frozen=True, slots=True)
+class PatientPage:
+    """Neighbouring records of the list of patients, in the upstream's order; refs as in ``Page``."""
+
+    ref: Numbered
+    patients: tuple[PatientRecord, ...]
+    following: Numbered | None

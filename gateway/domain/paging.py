@@ -121,6 +121,22 @@ def newer(count: int, bounds: Bounds, *, not_before: float = 0.0) -> Walk[Cut]:
     return Cut(tuple(scan.found[start:index]), has_next=has_next, has_previous=start > 0, lost=lost)
 
 
+def around(hit: Position, older_count: int, newer_count: int) -> Walk[Cut]:
+    """Cut the window around a message: some newer ones, the message itself, some older ones.
+
+    ``lost`` and empty if the message is not listed.
+    """
+    before = yield from newer(newer_count, Bounds(oldest=hit))
+    if before.lost:
+        return Cut((), has_next=False, has_previous=False, lost=True)
+    scan, index, found = yield from locate(hit)
+    if not found:
+        return Cut((), has_next=False, has_previous=False, lost=True)
+    behind = yield from older(older_count, Bounds(newest=hit))
+    placed = (*before.placed, scan.found[index], *behind.placed)
+    return Cut(placed, has_next=behind.has_next, has_previous=before.has_previous)
+
+
 def _behind(position: Position, not_before: float) -> Walk[tuple[OlderScan, int, bool]]:
     """Find where the messages behind a position begin, and whether any message lies before them."""
     scan, index, hit = yield from locate(position, not_before=not_before)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain.model import ApiVersion, Capability, Message, PatientRecord
-from gateway.domain.pages import Page, PageRef
+from gateway.domain.pages import Numbered, Page, PageRef, PatientPage
 from gateway.domain.scan import Ask, Snapshot
 
 
@@ -57,15 +57,38 @@ class Welkin(Protocol):
         ...
 
     async def search_messages(self, query: str, patient_id: str | None, at: PageRef) -> Page:
-        """Find messages by their text, newest first."""
+        """Read one page of the messages whose text contains the query, newest first.
+
+        Raises:
+            Unsupported: this version searches one patient at a time, and none is named.
+            PageRefused: the upstream does not accept ``at`` (any more).
+        """
         ...
 
     async def list_portal_messages(self, token: str, at: PageRef) -> Page:
-        """Read the conversation that a secure patient chat token opens."""
+        """Read one page of the conversation that a secure patient chat token opens.
+
+        Raises:
+            Unauthenticated: the token opens nothing (any more).
+        """
         ...
 
-    def open_file(self, file_id: str) -> AbstractAsyncContextManager[FileStream]:
-        """Open an attachment for reading, piece by piece."""
+    async def list_patients(self, search: str | None, at: Numbered) -> PatientPage:
+        """Read one page of the list of patients whose names or numbers contain ``search``.
+
+        Raises:
+            PageRefused: the upstream does not accept ``at`` (any more).
+        """
+        ...
+
+    def open_file(
+        self, file_id: str, *, byte_range: str | None = None
+    ) -> AbstractAsyncContextManager[FileStream]:
+        """Open an attachment for reading, piece by piece. ``byte_range`` is a Range header's value.
+
+        Entering raises ``NotFound`` where there is no such file; leaving early closes the
+        upstream's connection.
+        """
         ...
 
 
@@ -82,27 +105,72 @@ class FileStream(Protocol):
         """The name that the upstream gives, if any."""
         ...
 
+    @property
+    def size(self) -> int | None:
+        """How many bytes follow, where the upstream says."""
+        ...
+
+    @property
+    def content_range(self) -> str | None:
+        """The part that follows, as a Content-Range header's value; None: the whole file."""
+        ...
+
+    @property
+    def accepts_ranges(self) -> bool:
+        """Whether the upstream gives parts."""
+        ...
+
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give the bytes in order; an upstream that breaks off raises ``UpstreamUnavailable``."""
+        """Give the bytes in order.
+
+        Raises:
+            UpstreamUnavailable: the upstream broke off before the end.
+            UpstreamBadResponse: there are more bytes than a file may have.
+        """
         ...
 
 
-class Reads(Protocol):
-    """Reads of one Welkin instance, shared between callers and kept for a while.
-
-    The methods raise what the same ones of ``Welkin`` raise.
-    """
+class Source(Protocol):
+    """One list of messages that can be walked, its reads shared and kept for a while."""
 
     def now(self) -> float:
         """Give the moment that ``Ask.not_before`` is measured in, in seconds."""
         ...
 
-    def changed(self, patient_id: str) -> None:
-        """Forget what was read of a conversation."""
+    async def page(self, ask: Ask) -> Snapshot:
+        """Read a page, a copy if ``ask`` allows it. Raises what the method of ``Welkin`` raises."""
         ...
 
-    async def page(self, patient_id: str, ask: Ask, *, include_archived: bool) -> Snapshot:
-        """Read a page of a conversation, a copy if ``ask`` allows it."""
+
+class Reads(Protocol):
+    """The reads of one Welkin instance. The methods raise what the same ones of ``Welkin`` raise."""
+
+    def conversation(self, patient_id: str, *, include_archived: bool = False) -> Source:
+        """Give a patient's conversation."""
+        ...
+
+    def search(self, query: str, patient_id: str | None) -> Source:
+        """Give the hits of a search."""
+        ...
+
+    def portal(self, token: str) -> Source:
+        """Give the conversation that a chat token opens; nothing of it is kept."""
+        ...
+
+    def changed(self, patient_id: str) -> None:
+        """Forget what was read of a conversation, and every search."""
+        ...
+
+    def record_changed(self, patient_id: str) -> None:
+        """Forget a patient's record."""
+        ...
+
+    def sent(self, message: Message) -> None:
+        """Take note of the time that the answer to a send told."""
+        ...
+
+    def canonical(self, message: Message) -> Message:
+        """Give the message with the time that the list tells, where it is known."""
         ...
 
     async def patient(self, patient_id: str) -> PatientRecord:

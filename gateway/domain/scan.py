@@ -43,10 +43,14 @@ Walk: TypeAlias = Generator[Ask, Snapshot, Result]
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A message with the pages on which, or beside which, it was seen: the hints of its cursor."""
+    """A message with the pages on which, or beside which, it was seen: the hints of its cursor.
+
+    ``beside`` are pages of its conversation, where it was seen among the hits of a search.
+    """
 
     message: Message
     hints: tuple[PageRef, ...]
+    beside: tuple[PageRef, ...] = ()
 
 
 def place(page: Page) -> list[Placed]:
@@ -58,7 +62,7 @@ def place(page: Page) -> list[Placed]:
     hints: tuple[PageRef, ...] = (page.ref,)
     if isinstance(page.ref, Newest) and isinstance(page.older, Linked):
         hints = (page.ref, page.older)
-    return [Placed(message, hints) for message in page.messages]
+    return [Placed(message, hints, page.beside.get(message.external_id, ())) for message in page.messages]
 
 
 class OlderScan:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from gateway.domain.model import Message
-from gateway.domain.pages import PageRef
+from gateway.domain.pages import Linked, PageRef
 
 _CLOCKS_APART = timedelta(seconds=2)
 """How far two of Welkin's clocks may tell the time of one message apart (recorded: up to 1.106 s)."""
@@ -34,8 +34,13 @@ class Position:
         return message.created_at > self.time
 
     def passed(self, message: Message) -> bool:
-        """Tell whether the message is certainly on the older side."""
-        return message.created_at < self.time
+        """Tell whether the message is certainly on the older side.
+
+        A time of Welkin's own store is later than the list's time of the same message, so only a
+        message older by more than the clocks differ is certainly behind it.
+        """
+        local = any(isinstance(hint, Linked) and hint.local for hint in self.hints)
+        return message.created_at < (self.time - _CLOCKS_APART if local else self.time)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from gateway.domain.errors import GatewayError, UpstreamError
 from gateway.domain.model import Message, SenderKind
 from gateway.domain.pages import Newest
 from gateway.domain.paging import Bounds, Cut
-from gateway.domain.ports import Reads
+from gateway.domain.ports import Source
 from gateway.domain.scan import Ask
 from gateway.domain.target import Position
 from gateway.services.walking import drive
@@ -33,14 +33,13 @@ _log = logging.getLogger(__name__)
 class Feed:
     """Watches one conversation while it has listeners."""
 
-    def __init__(self, patient_id: str, reads: Reads, *, reconcile_seconds: float, deadline: float) -> None:
+    def __init__(self, source: Source, *, reconcile_seconds: float, deadline: float) -> None:
         self.tick = 0
         self.listeners = 0
-        self._patient_id = patient_id
-        self._reads = reads
+        self._source = source
         self._reconcile = reconcile_seconds
         self._deadline = deadline
-        self._fresh = reads.now()
+        self._fresh = source.now()
         self._looked = False
         self._head: str | None = None
         self._webhooks = 0
@@ -82,7 +81,7 @@ class Feed:
         task = self._batches.get(position)
         if task is None:
             walk = paging.newer(_BATCH, Bounds(oldest=position), not_before=self._fresh)
-            task = asyncio.create_task(drive(walk, self._reads, self._patient_id, deadline=self._deadline))
+            task = asyncio.create_task(drive(walk, self._source, self._deadline))
             self._batches[position] = task
             self._reading.add(task)
             task.add_done_callback(lambda done: self._read(position, done))
@@ -119,7 +118,7 @@ class Feed:
             except GatewayError as error:
                 # Forbidden or not found: the listeners' own reads tell them.
                 _log.warning("a feed is refused upstream: %s", error.code)
-                self.move_on(self._reads.now())
+                self.move_on(self._source.now())
                 pause = self._reconcile
             except Exception as error:  # noqa: BLE001 - a watch that died would leave its listeners waiting
                 _log.error("a feed failed: %s", type(error).__name__)
@@ -133,9 +132,7 @@ class Feed:
 
     async def _look(self) -> None:
         self._unseen_wake = False
-        snapshot = await self._reads.page(
-            self._patient_id, Ask(Newest(), self._reads.now()), include_archived=False
-        )
+        snapshot = await self._source.page(Ask(Newest(), self._source.now()))
         messages = snapshot.page.messages
         ids = [message.external_id for message in messages]
         head = ids[0] if ids else None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 
-from gateway.domain.connection import Connection, Edge, Filter, Window
-from gateway.domain.cursor import CursorKeys
+from gateway.domain.connection import Connection, Edge, Filter, Hits, Patients, Window
+from gateway.domain.cursor import CursorKeys, Seal
 from gateway.domain.errors import NotFound, Unsupported
 from gateway.domain.identity import check_upstream_id
 from gateway.domain.model import ApiVersion, Capability, InstanceName, PatientRecord
-from gateway.domain.ports import Reads, Sends, Welkin
+from gateway.domain.ports import FileStream, Reads, Sends, Welkin
 from gateway.services.conversations import Conversations
 from gateway.services.live import Live
+from gateway.services.patients import PatientList
+from gateway.services.search import Search
 from gateway.services.sending import Sending
 
 
@@ -30,6 +33,7 @@ class Instance:
         sends: Sends,
         *,
         cursor_keys: CursorKeys,
+        seal: Seal,
         deadline: float,
         reconcile_seconds: float,
     ) -> None:
@@ -38,6 +42,10 @@ class Instance:
         self._reads = reads
         self._conversations = Conversations(name, reads, cursor_keys, deadline)
         self._live = Live(self._conversations, reads, reconcile_seconds=reconcile_seconds, deadline=deadline)
+        self._search = Search(
+            name, welkin, reads, self._conversations, keys=cursor_keys, seal=seal, deadline=deadline
+        )
+        self._patients = PatientList(name, welkin, cursor_keys, deadline)
         self._sending = Sending(welkin, reads, sends, self._conversations, self._live, deadline=deadline)
 
     @property
@@ -81,35 +89,63 @@ class Instance:
         self, patient_id: str, body: str, attachment_id: str | None, idempotency_key: str | None
     ) -> Edge:
         """Send a message from the patient to the care team; see ``Sending.send``."""
-        if attachment_id is not None and Capability.ATTACHMENTS not in self.capabilities:
-            raise Unsupported(f"Welkin {self.api_version.value} cannot send attachments.")
+        if attachment_id is not None:
+            self._need(Capability.ATTACHMENTS)
         return await self._sending.send(patient_id, body, attachment_id, idempotency_key)
 
     def follow(self, patient_id: str, after: str | None) -> AsyncGenerator[Edge]:
         """Give every message newer than a cursor, without end; see ``Live.follow``."""
         return self._live.follow(patient_id, after)
 
-    async def search(self, query: str, patient_id: str | None, window: Window) -> Connection:
-        """Search messages; not served yet.
+    async def search(self, query: str, patient_id: str | None, window: Window) -> Hits:
+        """Cut a window out of the hits of a search; see ``Search.search``."""
+        return await self._search.search(query, patient_id, window)
 
-        Raises:
-            Unsupported: always.
-        """
-        window.check()
-        if patient_id is not None:
-            check_upstream_id(patient_id, "patientId")
-        del query
-        raise Unsupported("Search is not served by this gateway yet.")
+    async def around(self, patient_id: str, place: str, older: int, newer: int) -> Connection:
+        """Cut the conversation around a hit; see ``Search.around``."""
+        return await self._search.around(patient_id, place, older, newer)
+
+    async def patients(self, search: str | None, window: Window) -> Patients:
+        """Cut a window out of the list of patients; see ``PatientList.window``."""
+        return await self._patients.window(search, window)
 
     async def portal_messages(self, token: str, window: Window) -> Connection:
-        """Read a conversation by a patient's chat token; not served yet.
+        """Cut a window out of the conversation that a chat token opens.
 
         Raises:
-            Unsupported: always.
+            BadInput: the window's counts are out of range.
+            Unsupported: the upstream version knows no such tokens.
+            Unauthenticated: the token opens nothing (any more).
+            InvalidCursor: a cursor was not made here for this conversation.
+            UpstreamError: Welkin did not do its part.
         """
         window.check()
-        del token
-        raise Unsupported("Portal tokens are not served by this gateway yet.")
+        self._need(Capability.PORTAL_TOKENS)
+        return await self._conversations.portal(token, window)
+
+    def follow_portal(self, token: str, after: str | None) -> AsyncGenerator[Edge]:
+        """Give every message newer than a cursor, without end; see ``Live.follow_portal``."""
+        self._need(Capability.PORTAL_TOKENS)
+        return self._live.follow_portal(token, after)
+
+    def open_file(self, file_id: str, byte_range: str | None) -> AbstractAsyncContextManager[FileStream]:
+        """Open an attachment for reading; see ``Welkin.open_file``.
+
+        Raises:
+            BadInput: the id cannot be one.
+            Unsupported: the upstream version has no files.
+        """
+        check_upstream_id(file_id, "fileId")
+        self._need(Capability.ATTACHMENTS)
+        return self._welkin.open_file(file_id, byte_range=byte_range)
+
+    def record_changed(self, patient_id: str) -> None:
+        """Take a webhook's hint that a patient's record changed."""
+        self._reads.record_changed(patient_id)
+
+    def _need(self, capability: Capability) -> None:
+        if capability not in self.capabilities:
+            raise Unsupported(f"Welkin {self.api_version.value} has no {capability.value}.")
 
     def wake(self, patient_id: str) -> None:
         """Take a webhook's hint that a conversation changed."""

@@ -8,17 +8,20 @@ delivers in order and once follows from the walk: the window next to a cursor is
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
 
 from gateway.domain import paging
 from gateway.domain.connection import Edge, Filter
-from gateway.domain.errors import UpstreamError
+from gateway.domain.errors import InvalidCursor, UpstreamError
 from gateway.domain.paging import Bounds, Cut
-from gateway.domain.ports import Reads
+from gateway.domain.ports import Reads, Source
 from gateway.domain.scan import Placed
 from gateway.domain.target import Position
-from gateway.services.conversations import Conversations, edge, position
+from gateway.services.conversations import Conversations, position
 from gateway.services.feed import Feed
 from gateway.services.walking import drive
 
@@ -26,6 +29,14 @@ _REMEMBERED = 1_000
 """How many delivered ids a listener knows, for the case that a time has to stand in for its place."""
 
 _RETRY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a listener is: behind a message (None: before all), and whether the upstream lists that one."""
+
+    position: Position | None
+    listed: bool
 
 
 class Live:
@@ -38,18 +49,17 @@ class Live:
         self._reads = reads
         self._reconcile = reconcile_seconds
         self._deadline = deadline
-        self._feeds: dict[str, Feed] = {}
+        self._feeds: dict[str, dict[str, Feed]] = {}  # by patient, then by what opens the conversation
 
     @property
     def listeners(self) -> int:
         """How many listeners there are now."""
-        return sum(feed.listeners for feed in self._feeds.values())
+        return sum(feed.listeners for feeds in self._feeds.values() for feed in feeds.values())
 
     def wake(self, patient_id: str, sent: str | None = None) -> None:
         """Take a hint that a conversation changed; ``sent`` is the id of a message sent from here."""
         self._reads.changed(patient_id)
-        feed = self._feeds.get(patient_id)
-        if feed is not None:
+        for feed in self._feeds.get(patient_id, {}).values():
             feed.wake(sent)
 
     async def follow(self, patient_id: str, after: str | None) -> AsyncGenerator[Edge]:
@@ -62,74 +72,114 @@ class Live:
             UpstreamError: Welkin cannot tell where the tail begins; later failures are sat out.
         """
         cursors = self._conversations.cursors(patient_id)
-        place = None if after is None else cursors.read(after, None)
-        feed = self._join(patient_id)
+        start = None if after is None else cursors.read(after, None)
+        source = self._reads.conversation(patient_id)
+        feed = self._join(patient_id, "", source)
         try:
-            if place is None:
-                place = await self._newest(patient_id)
-                listed = place is not None
-            else:
-                listed = await self._is_listed(patient_id, place)
-            delivered: deque[str] = deque(maxlen=_REMEMBERED)
-            while True:
-                tick = feed.tick
-                try:
-                    cut = await feed.newer_than(place)
-                except UpstreamError:
-                    await feed.beyond(tick, _RETRY_SECONDS)
-                    continue
-                moved = False
-                for placed in _deliverable(cut, place, listed=listed):
-                    if placed.message.external_id not in delivered:
-                        delivered.append(placed.message.external_id)
-                        place, listed, moved = position(placed), True, True
-                        yield edge(cursors, placed, Filter())
-                if not (moved and cut.has_previous):
-                    await feed.beyond(tick)
+            place = await self._begin(source, start)
+            async with aclosing(self._tail(feed, place)) as tail:
+                async for placed in tail:
+                    yield self._conversations.edge(cursors, placed, Filter())
         finally:
-            await self._leave(patient_id, feed)
+            await self._leave(patient_id, "", feed)
+
+    async def follow_portal(self, token: str, after: str | None) -> AsyncGenerator[Edge]:
+        """Give every message newer than ``after`` of the conversation that a chat token opens.
+
+        Raises:
+            Unsupported: the upstream version knows no such tokens.
+            Unauthenticated: the token opens nothing, or does not any more.
+            InvalidCursor: ``after`` was not made here for this conversation.
+            UpstreamError: Welkin cannot tell where the tail begins; later failures are sat out.
+        """
+        source = self._reads.portal(token)
+        newest = await self._newest(source)
+        # Whose conversation it is stands in its messages alone; an empty one is woken by the timer.
+        patient_id = newest.message.patient_id if newest is not None else ""
+        start = None if newest is None else position(newest)
+        if after is not None:
+            if newest is None:
+                raise InvalidCursor("The cursor is not one that this gateway made for this conversation.")
+            start = self._conversations.cursors(patient_id).read(after, None)
+        key = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+        feed = self._join(patient_id, key, source)
+        try:
+            place = _Place(start, listed=start is not None)
+            if after is not None:
+                place = await self._begin(source, start)
+            async with aclosing(self._tail(feed, place)) as tail:
+                async for placed in tail:
+                    cursors = self._conversations.cursors(placed.message.patient_id)
+                    yield self._conversations.edge(cursors, placed, Filter())
+        finally:
+            await self._leave(patient_id, key, feed)
 
     async def aclose(self) -> None:
         """End every feed."""
-        feeds, self._feeds = list(self._feeds.values()), {}
+        feeds = [feed for feeds in self._feeds.values() for feed in feeds.values()]
+        self._feeds = {}
         await asyncio.gather(*(feed.stop() for feed in feeds))
 
-    def _join(self, patient_id: str) -> Feed:
-        feed = self._feeds.get(patient_id)
+    async def _tail(self, feed: Feed, place: _Place) -> AsyncGenerator[Placed]:
+        delivered: deque[str] = deque(maxlen=_REMEMBERED)
+        while True:
+            tick = feed.tick
+            try:
+                cut = await feed.newer_than(place.position)
+            except UpstreamError:
+                await feed.beyond(tick, _RETRY_SECONDS)
+                continue
+            moved = False
+            for placed in _deliverable(cut, place):
+                if placed.message.external_id not in delivered:
+                    delivered.append(placed.message.external_id)
+                    place.position, place.listed, moved = position(placed), True, True
+                    yield placed
+            if not (moved and cut.has_previous):
+                await feed.beyond(tick)
+
+    async def _begin(self, source: Source, start: Position | None) -> _Place:
+        """Find the place to begin at: a cursor's, else the newest message there is now."""
+        if start is None:
+            newest = await self._newest(source)
+            return _Place(None if newest is None else position(newest), listed=newest is not None)
+        walk = paging.newer(1, Bounds(oldest=start), not_before=source.now())
+        cut = await drive(walk, source, self._deadline)
+        return _Place(start, listed=not cut.lost)
+
+    async def _newest(self, source: Source) -> Placed | None:
+        """Give the newest message there is now, not the newest in a copy."""
+        cut = await drive(paging.older(1, Bounds(), not_before=source.now()), source, self._deadline)
+        return cut.placed[0] if cut.placed else None
+
+    def _join(self, patient_id: str, key: str, source: Source) -> Feed:
+        feeds = self._feeds.setdefault(patient_id, {})
+        feed = feeds.get(key)
         if feed is None:
-            feed = Feed(patient_id, self._reads, reconcile_seconds=self._reconcile, deadline=self._deadline)
-            self._feeds[patient_id] = feed
+            feed = Feed(source, reconcile_seconds=self._reconcile, deadline=self._deadline)
+            feeds[key] = feed
             feed.start()
         feed.listeners += 1
         return feed
 
-    async def _leave(self, patient_id: str, feed: Feed) -> None:
+    async def _leave(self, patient_id: str, key: str, feed: Feed) -> None:
         feed.listeners -= 1
-        if feed.listeners == 0 and self._feeds.get(patient_id) is feed:
-            del self._feeds[patient_id]
+        feeds = self._feeds.get(patient_id, {})
+        if feed.listeners == 0 and feeds.get(key) is feed:
+            del feeds[key]
+            if not feeds:
+                del self._feeds[patient_id]
             await feed.stop()
 
-    async def _newest(self, patient_id: str) -> Position | None:
-        """Find the place to begin at: the newest message there is now, not the newest in a copy."""
-        walk = paging.older(1, Bounds(), not_before=self._reads.now())
-        cut = await drive(walk, self._reads, patient_id, deadline=self._deadline)
-        return position(cut.placed[0]) if cut.placed else None
 
-    async def _is_listed(self, patient_id: str, place: Position) -> bool:
-        """Tell whether the upstream lists the message that a cursor was made for."""
-        walk = paging.newer(1, Bounds(oldest=place), not_before=self._reads.now())
-        cut = await drive(walk, self._reads, patient_id, deadline=self._deadline)
-        return not cut.lost
-
-
-def _deliverable(cut: Cut, place: Position | None, *, listed: bool) -> list[Placed]:
+def _deliverable(cut: Cut, place: _Place) -> list[Placed]:
     """Give the messages to deliver, oldest first.
 
     Where a message that was listed is missing now, the list may come from a replica that lags
     behind: messages of its own second may have been delivered to this client before, so only what
     is certainly newer counts. A cursor that was never listed here (the instance moved) goes by time.
     """
-    oldest_first = cut.placed[::-1]
-    if cut.lost and listed and place is not None:
-        return [placed for placed in oldest_first if placed.message.created_at > place.time]
-    return list(oldest_first)
+    oldest_first = list(cut.placed[::-1])
+    if cut.lost and place.listed and place.position is not None:
+        return [placed for placed in oldest_first if place.position.newer(placed.message)]
+    return oldest_first

@@ -113,6 +113,7 @@ class Sending:
             except GatewayError:
                 self._reads.changed(patient_id)
                 raise
+            self._reads.sent(message)
             self._live.wake(patient_id, sent=message.external_id)
             return SendRecord(message)
 
@@ -122,8 +123,9 @@ class Sending:
     async def _listed(self, patient_id: str) -> frozenset[str] | None:
         """Give the ids of the newest messages before a send; None if they cannot be read now."""
         try:
-            walk = paging.older(_BASELINE, Bounds(), not_before=self._reads.now())
-            cut = await drive(walk, self._reads, patient_id, deadline=self._deadline / 2)
+            source = self._reads.conversation(patient_id)
+            walk = paging.older(_BASELINE, Bounds(), not_before=source.now())
+            cut = await drive(walk, source, self._deadline / 2)
         except GatewayError:
             return None
         return frozenset(placed.message.external_id for placed in cut.placed)
@@ -132,11 +134,12 @@ class Sending:
         """Look for the message: the one and only new one from the patient with this text."""
         if known is None:
             return None
+        source = self._reads.conversation(patient_id)
         for pause in _LOOKS:
             await asyncio.sleep(pause)
             try:
-                walk = paging.older(_BASELINE, Bounds(), not_before=self._reads.now())
-                cut = await drive(walk, self._reads, patient_id, deadline=self._deadline)
+                walk = paging.older(_BASELINE, Bounds(), not_before=source.now())
+                cut = await drive(walk, source, self._deadline)
             except GatewayError:
                 continue
             found = [

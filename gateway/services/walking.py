@@ -6,15 +6,13 @@ import asyncio
 from typing import TypeVar
 
 from gateway.domain.errors import PageRefused, UpstreamTimeout
-from gateway.domain.ports import Reads
+from gateway.domain.ports import Source
 from gateway.domain.scan import Walk
 
 T = TypeVar("T")
 
 
-async def drive(
-    walk: Walk[T], reads: Reads, patient_id: str, *, include_archived: bool = False, deadline: float
-) -> T:
+async def drive(walk: Walk[T], source: Source, deadline: float) -> T:
     """Run a walk to its end. ``deadline`` in seconds, for all of its reads together.
 
     Raises:
@@ -27,7 +25,7 @@ async def drive(
             ask = next(walk)
             while True:
                 try:
-                    snapshot = await reads.page(patient_id, ask, include_archived=include_archived)
+                    snapshot = await source.page(ask)
                 except PageRefused as refused:
                     ask = walk.throw(refused)
                 else:

@@ -75,23 +75,25 @@ class SharedReads:
         *,
         not_before: float = 0.0,
         also: Callable[[T], str] | None = None,
+        keep: bool = True,
     ) -> Kept[T]:
         """Give a part of a scope, read by ``load`` unless a good copy is there or under way.
 
-        ``also`` names another part that the value answers as well. A caller that goes away does not
+        ``also`` names another part that the value answers as well; ``keep`` False shares what is
+        under way and keeps no copy. A caller that goes away does not
         stop the read: others may be waiting for it.
 
         Raises:
             GatewayError: whatever ``load`` raises.
         """
         key = self._hash(scope, part)
-        kept = cast("Kept[T] | None", await self._copy(key))
+        kept = cast("Kept[T] | None", await self._copy(key)) if keep else None
         if kept is not None and kept.began >= not_before:
             return kept
         flying = self._in_flight.get(key)
         if flying is None or flying[0] < not_before:
             began = self._clock()
-            task = asyncio.create_task(self._load(scope, key, began, load, also))
+            task = asyncio.create_task(self._load(scope, key, began, load, also if keep else None, keep=keep))
             flying = (began, task)
             self._in_flight[key] = flying
             task.add_done_callback(lambda done: self._landed(key, done))
@@ -108,10 +110,14 @@ class SharedReads:
         began: float,
         load: Callable[[], Awaitable[T]],
         also: Callable[[T], str] | None,
+        *,
+        keep: bool,
     ) -> Kept[T]:
         generation, changed_at = self._generation(scope)
         value = await load()
         kept = Kept(value, began, self._clock())
+        if not keep:
+            return kept
         ttl = min(self._ttl, _SETTLING_TTL) if began - changed_at < _SETTLING_SECONDS else self._ttl
         keys = {key} if also is None else {key, self._hash(scope, also(value), generation)}
         for each in keys:

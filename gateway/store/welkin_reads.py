@@ -1,15 +1,24 @@
-"""The reads of one Welkin instance, shared and kept: pages of conversations and patients' records."""
+"""The reads of one Welkin instance, shared and kept: lists of messages that can be walked, and records."""
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
 from gateway.domain.model import Message, PatientRecord
 from gateway.domain.pages import Linked, Newest, Numbered, Page, PageRef
-from gateway.domain.ports import Welkin
+from gateway.domain.ports import Source, Welkin
 from gateway.domain.scan import Ask, Snapshot
 from gateway.store.reads import Kept, SharedReads
 
 _MESSAGE_OVERHEAD = 600
 """Bytes that a message takes beside its text, measured roughly on CPython 3.11."""
+
+_TIMES_KNOWN = 200_000
+_SEARCHES = "searches"
 
 
 class WelkinReads:
@@ -18,32 +27,61 @@ class WelkinReads:
     def __init__(self, welkin: Welkin, shared: SharedReads) -> None:
         self._welkin = welkin
         self._shared = shared
+        self._listed_at: OrderedDict[str, datetime] = OrderedDict()
 
-    def now(self) -> float:
-        """Give the moment that ``Ask.not_before`` is measured in."""
-        return self._shared.now()
+    def conversation(self, patient_id: str, *, include_archived: bool = False) -> Source:
+        """Give a patient's conversation."""
+
+        async def load(at: PageRef) -> Page:
+            page = await self._welkin.list_messages(patient_id, at, include_archived=include_archived)
+            if not (isinstance(page.ref, Linked) and page.ref.local):
+                for message in page.messages:
+                    self.sent(message)
+            return page
+
+        part = "all" if include_archived else "open"
+        return _Pages(self._shared, f"conversation/{patient_id}", part, load)
+
+    def search(self, query: str, patient_id: str | None) -> Source:
+        """Give the hits of a search."""
+
+        async def load(at: PageRef) -> Page:
+            return await self._welkin.search_messages(query, patient_id, at)
+
+        return _Pages(self._shared, _SEARCHES, f"{patient_id or ''}/{query}", load)
+
+    def portal(self, token: str) -> Source:
+        """Give the conversation that a chat token opens; nothing of it is kept."""
+
+        async def load(at: PageRef) -> Page:
+            page = await self._welkin.list_portal_messages(token, at)
+            for message in page.messages:
+                self.sent(message)
+            return page
+
+        secret = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+        return _Pages(self._shared, f"portal/{secret}", "", load, keep=False)
 
     def changed(self, patient_id: str) -> None:
-        """Forget what was read of a conversation: something in it changed."""
+        """Forget what was read of a conversation, and every search."""
         self._shared.advance(f"conversation/{patient_id}")
+        self._shared.advance(_SEARCHES)
 
-    async def page(self, patient_id: str, ask: Ask, *, include_archived: bool) -> Snapshot:
-        """Read a page. Raises what ``Welkin.list_messages`` raises."""
+    def record_changed(self, patient_id: str) -> None:
+        """Forget a patient's record."""
+        self._shared.advance(f"patient/{patient_id}")
 
-        async def load() -> Page:
-            return await self._welkin.list_messages(patient_id, ask.ref, include_archived=include_archived)
+    def sent(self, message: Message) -> None:
+        """Take note of the time that the list, or the answer to a send, tells."""
+        self._listed_at[message.external_id] = message.created_at
+        self._listed_at.move_to_end(message.external_id)
+        if len(self._listed_at) > _TIMES_KNOWN:
+            self._listed_at.popitem(last=False)
 
-        def part(ref: PageRef) -> str:
-            return f"{'all' if include_archived else 'open'}/{_name(ref)}"
-
-        kept = await self._shared.get(
-            f"conversation/{patient_id}",
-            part(ask.ref),
-            load,
-            not_before=ask.not_before,
-            also=lambda page: part(page.ref),
-        )
-        return Snapshot(kept.value, kept.began, kept.ended)
+    def canonical(self, message: Message) -> Message:
+        """Give the message with the time that the list tells, where it is known."""
+        listed_at = self._listed_at.get(message.external_id, message.created_at)
+        return message if listed_at == message.created_at else replace(message, created_at=listed_at)
 
     async def patient(self, patient_id: str) -> PatientRecord:
         """Read a record. Raises what ``Welkin.patient`` raises."""
@@ -52,6 +90,44 @@ class WelkinReads:
             return await self._welkin.patient(patient_id)
 
         return (await self._shared.get(f"patient/{patient_id}", "", load)).value
+
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """One list of messages; ``part`` tells it from others that change together with it."""
+
+    shared: SharedReads
+    scope: str
+    part: str
+    load: Callable[[PageRef], Awaitable[Page]]
+    keep: bool = True
+
+    def now(self) -> float:
+        return self.shared.now()
+
+    async def page(self, ask: Ask) -> Snapshot:
+        async def load() -> Page:
+            return await self.load(ask.ref)
+
+        kept = await self.shared.get(
+            self.scope,
+            self._name(ask.ref),
+            load,
+            not_before=ask.not_before,
+            also=lambda page: self._name(page.ref),
+            keep=self.keep,
+        )
+        return Snapshot(kept.value, kept.began, kept.ended)
+
+    def _name(self, ref: PageRef) -> str:
+        match ref:
+            case Newest():
+                place = "newest"
+            case Linked(token, local):
+                place = f"{'local' if local else 'token'}/{token}"
+            case Numbered(number, size, oldest_first):
+                place = f"number/{number}/{size}/{oldest_first}"
+        return f"{len(self.part)}:{self.part}/{place}"
 
 
 def weigh(kept: object) -> int:
@@ -64,13 +140,3 @@ def weigh(kept: object) -> int:
 
 def _weigh_message(message: Message) -> int:
     return _MESSAGE_OVERHEAD + 2 * len(message.body)
-
-
-def _name(ref: PageRef) -> str:
-    match ref:
-        case Newest():
-            return "newest"
-        case Linked(token):
-            return f"token/{token}"
-        case Numbered(number, size, oldest_first):
-            return f"number/{number}/{size}/{oldest_first}"

@@ -13,6 +13,7 @@ from gateway.domain.pages import Page, PageRef
 from gateway.services.instance import Instance
 from gateway.store.memory import BoundedMemoryCache
 from gateway.store.reads import SharedReads
+from gateway.store.sealing import CursorSeal
 from gateway.store.sends import MemorySends
 from gateway.store.welkin_reads import WelkinReads, weigh
 from tests.unit.paging.upstreams import Upstream
@@ -86,6 +87,7 @@ def serve(welkin: FakeWelkin, *, ttl: float = 30, reconcile: float = 30, deadlin
         WelkinReads(welkin, shared),
         MemorySends(clock),
         cursor_keys=CursorKeys.from_secrets(["secret"]),
+        seal=CursorSeal(),
         deadline=deadline,
         reconcile_seconds=reconcile,
     )
