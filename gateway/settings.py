@@ -125,6 +125,12 @@ class InstanceSettings(_Section):
     secret: Secret
     webhook_key: SecretStr | None = None
     webhook_secret: SecretStr | None = None
+    events_secret: SecretStr | None = None
+    """Signs the generic platform webhook; left out, only webhook_key and webhook_secret open it."""
+    events_signature_header: str = Field(default="X-Welkin-Signature", pattern=r"^[A-Za-z0-9-]+$")
+    events_timestamp_header: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
+    """If given, its value and a dot stand before the body in what is signed."""
+    events_tolerance_seconds: float = Field(default=300, gt=0, le=86400)
     reconcile_seconds: float = Field(default=30, gt=0, le=3600)
     timeout_seconds: float = Field(default=10, gt=0, le=300)
     token_url: str | None = None

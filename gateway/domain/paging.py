@@ -126,14 +126,16 @@ def around(hit: Position, older_count: int, newer_count: int) -> Walk[Cut]:
 
     ``lost`` and empty if the message is not listed.
     """
-    before = yield from newer(newer_count, Bounds(oldest=hit))
-    if before.lost:
+    scan, index, listed = yield from locate(hit)
+    if not listed:
         return Cut((), has_next=False, has_previous=False, lost=True)
-    scan, index, found = yield from locate(hit)
-    if not found:
+    itself = scan.found[index]
+    here = Position(hit.external_id, itself.message.created_at, itself.hints)
+    before = yield from newer(newer_count, Bounds(oldest=here))
+    behind = yield from older(older_count, Bounds(newest=here))
+    if before.lost:  # it went while its neighbours were read
         return Cut((), has_next=False, has_previous=False, lost=True)
-    behind = yield from older(older_count, Bounds(newest=hit))
-    placed = (*before.placed, scan.found[index], *behind.placed)
+    placed = (*before.placed, itself, *behind.placed)
     return Cut(placed, has_next=behind.has_next, has_previous=before.has_previous)
 
 

@@ -257,3 +257,21 @@ def test_a_page_100_000_messages_down_takes_as_many_requests_as_one_100_down():
             assert ids(cut) == upstream.newest_first[depth + 1 : depth + 51]
             requests.append(upstream.requests)
         assert requests[0] == requests[1] <= 2
+
+
+@given(st.data(), upstreams(), st.integers(0, 9), st.integers(0, 9))
+def test_the_window_around_a_message_is_the_slice_of_the_list(data, upstream, older, newer):
+    reader = Reader(upstream)
+    everything = reader.run(paging.older(500, Bounds())).placed
+    if not everything:
+        return
+    at = data.draw(st.integers(0, len(everything) - 1))
+    hit = position(everything[at])
+    bare = Position(hit.external_id, hit.time)
+
+    cut = reader.run(paging.around(data.draw(st.sampled_from([hit, bare])), older, newer))
+
+    expected = [p.message.external_id for p in everything[max(0, at - newer) : at + older + 1]]
+    assert ids(cut) == expected
+    assert (cut.has_previous, cut.has_next) == (at > newer, at + older + 1 < len(everything))
+    assert reader.run(paging.around(Position("gone", hit.time), older, newer)).lost
