@@ -46,11 +46,27 @@ def install(name: str) -> None:
     if PYTHON.exists() and stamp.exists() and stamp.read_text() == digest:
         return
     print(f"Installing {lock.relative_to(ROOT)} into .venv …", flush=True)
-    if not PYTHON.exists():
-        venv.create(VENV, with_pip=True)
-    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [str(PYTHON), "-m", "pip"]
+    if (
+        not PYTHON.exists()
+        or subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode
+    ):
+        make_environment()
+    pip += ["install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--require-hashes", "--requirement", str(lock)], check=True)
     stamp.write_text(digest)
+
+
+def make_environment() -> None:
+    """Make the environment, or say what is missing."""
+    try:
+        venv.create(VENV, with_pip=True, clear=True)
+    except subprocess.CalledProcessError:
+        print(
+            "Python cannot make a virtual environment: on Debian, apt-get install python3-venv.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 def install_browser() -> None:
@@ -67,11 +83,11 @@ def install_browser() -> None:
 
 
 def call(arguments: list[str]) -> int:
-    """Run Python in the environment, from the root of the checkout."""
-    try:
-        return subprocess.run([str(PYTHON), *arguments], cwd=ROOT, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+    """Run Python in the environment, from the root of the checkout, in place of this process if it goes."""
+    os.chdir(ROOT)
+    if os.name == "posix":
+        os.execv(PYTHON, [str(PYTHON), *arguments])  # signals reach it as they are
+    return subprocess.run([str(PYTHON), *arguments], check=False).returncode
 
 
 if __name__ == "__main__":

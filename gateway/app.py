@@ -93,7 +93,8 @@ def _build_instance(
     name = InstanceName(chosen.tenant, chosen.instance)
     welkin = _build_welkin(chosen, tokens)
     shared = SharedReads(cache, settings.cache.ttl_seconds)
-    secrets = settings.server.cursor_keys or (chosen.secret,)
+    # The derived key stays good for reading, so that cursor_keys can be set at any time.
+    secrets = (*settings.server.cursor_keys, chosen.secret)
     instance = Instance(
         name,
         welkin,

@@ -25,8 +25,13 @@ from pydantic import (
 )
 
 PREFIX = "GATEWAY_"
+_STANDS_IN = "not-set-in-the-environment"
 _CONFIG_VARIABLE = "GATEWAY_CONFIG"
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_ORIGIN = r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?"
+_KUBERNETES = re.compile(r"GATEWAY_(SERVICE_HOST|SERVICE_PORT.*|PORT(_[0-9].*)?)")
+"""What Kubernetes puts into the environment of a Service's neighbours, here one named "gateway"."""
+
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 
 Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
@@ -48,15 +53,13 @@ class Server(_Section):
     port: int = Field(default=8000, ge=0, le=65535)
     graphiql: bool = False
     cors_origins: tuple[str, ...] = ()
-    cursor_keys: tuple[Secret, ...] = ()
+    cursor_keys: tuple[Annotated[SecretStr, Field(min_length=16)], ...] = ()
 
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in origins:
-            parts = urlsplit(origin)
-            if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
-                raise ValueError("an origin looks like https://app.example.org, without a path")
+        if not all(re.fullmatch(_ORIGIN, origin) for origin in origins):
+            raise ValueError("an origin looks like https://app.example.org, without a path")
         return origins
 
 
@@ -121,7 +124,7 @@ class InstanceSettings(_Section):
     instance: Name
     api: Literal["v1", "v2"]
     base_url: str
-    client: str = Field(min_length=1)
+    client: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$")
     secret: Secret
     webhook_key: SecretStr | None = None
     webhook_secret: SecretStr | None = None
@@ -150,8 +153,12 @@ class InstanceSettings(_Section):
         if url is None:
             return None
         parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"[\s\\]", url):
             raise ValueError("must be an http or https URL with a host")
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError("must have a port between 0 and 65535, or none") from None
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must have no user, query or fragment")
         if parts.scheme == "http" and not is_loopback(parts.hostname):
@@ -240,7 +247,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     Raises:
         ConfigurationError: it cannot be read or used; the text names every key that is wrong.
     """
-    if path is None and _CONFIG_VARIABLE in environment:
+    if path is None and environment.get(_CONFIG_VARIABLE):
         path = Path(environment[_CONFIG_VARIABLE])
     data: dict[str, Any] = {}
     if path is not None:
@@ -262,13 +269,15 @@ def parse(data: dict[str, Any], environment: Mapping[str, str] = os.environ) -> 
     """
     problems: list[str] = []
     data = cast("dict[str, Any]", _resolve(data, environment, "", problems))
-    if not problems:
-        try:
-            return Settings.model_validate(data)
-        except ValidationError as error:
-            problems += [
-                _explain(problem["loc"], problem["type"], problem["msg"]) for problem in error.errors()
-            ]
+    try:
+        settings = Settings.model_validate(data)
+        if not problems:
+            return settings
+    except ValidationError as error:
+        found = error.errors()
+        if len(found) > 1:  # an instance that is wrong does not count, which is no problem of its own
+            found = [each for each in found if (each["type"], each["loc"]) != ("too_short", ("instances",))]
+        problems += [_explain(each["loc"], each["type"], each["msg"]) for each in found]
     raise ConfigurationError("The configuration cannot be used:\n" + "\n".join(f"  {p}" for p in problems))
 
 
@@ -294,7 +303,7 @@ def _name(location: tuple[int | str, ...]) -> str:
 def _override(data: dict[str, Any], environment: Mapping[str, str]) -> None:
     """Lay ``GATEWAY_<SECTION>__<KEY>`` over the file; lists are given as TOML."""
     for name, value in environment.items():
-        if not name.startswith(PREFIX) or name == _CONFIG_VARIABLE:
+        if not name.startswith(PREFIX) or name == _CONFIG_VARIABLE or _KUBERNETES.fullmatch(name):
             continue
         *sections, key = name.removeprefix(PREFIX).lower().split("__")
         place = data
@@ -323,7 +332,7 @@ def _resolve(value: Any, environment: Mapping[str, str], key: str, problems: lis
         case str():
             missing = [name for name in _REFERENCE.findall(value) if not environment.get(name)]
             problems += [f"{key}: the environment variable {name} is not set" for name in missing]
-            return _REFERENCE.sub(lambda found: environment.get(found[1], ""), value)
+            return _REFERENCE.sub(lambda found: environment.get(found[1]) or _STANDS_IN, value)
         case dict():
             table = cast("dict[str, Any]", value)
             return {

@@ -30,6 +30,9 @@ _MAC_BYTES = 16
 _MAX_LENGTH = 4096
 """Longer strings are refused unread. Welkin's own page tokens are under 200 characters (recorded)."""
 
+_MAX_HINT = 1024
+"""A longer hint is left out: the cursor then finds its place by time, and stays readable."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -73,8 +76,10 @@ class Seal(Protocol):
 class Cursors:
     """Makes and reads the cursors of one conversation.
 
-    ``purpose`` tells cursors of other lists apart, such as the hits of a search. Those hold
-    Welkin's page tokens, and the tokens hold the text that was searched for: ``seal`` encrypts it.
+    ``edition`` names the version of the upstream (no "|" in it): message ids do not carry over, so
+    a cursor of another edition is read as ``foreign``. ``purpose`` tells cursors of other lists
+    apart, such as the hits of a search. Those hold Welkin's page tokens, and the tokens hold the
+    text that was searched for: ``seal`` encrypts it.
     """
 
     def __init__(
@@ -82,10 +87,12 @@ class Cursors:
         keys: CursorKeys,
         conversation: Conversation,
         *,
+        edition: str = "",
         purpose: tuple[str, ...] = (),
         seal: Seal | None = None,
     ) -> None:
         self._keys = keys.keys
+        self._edition = edition
         self._seal = seal
         instance = conversation.instance
         parts = (instance.tenant, instance.instance, conversation.patient_id, *purpose)
@@ -94,8 +101,9 @@ class Cursors:
     def make(self, position: Position, chosen: Filter) -> str:
         """Give the cursor of a message, good under the same filter."""
         milliseconds = (position.time - _EPOCH) // _MILLISECOND
-        hints = "".join(map(_write_hint, position.hints))
-        text = f"{_FORMAT}{_write_filter(chosen)}|{milliseconds}|{hints}|{position.external_id}"
+        hints = "".join(hint for hint in map(_write_hint, position.hints) if len(hint) < _MAX_HINT)
+        head = f"{_FORMAT}{_write_filter(chosen)}|{self._edition}|{milliseconds}"
+        text = f"{head}|{hints}|{position.external_id}"
         payload = text.encode()
         if self._seal is not None:
             payload = self._seal.close(self._keys[0], payload)
@@ -111,9 +119,10 @@ class Cursors:
         try:
             if self._seal is not None:
                 payload = self._seal.open(key, payload)
-            head, milliseconds, rest = payload.decode().split("|", 2)
+            head, edition, milliseconds, rest = payload.decode().split("|", 3)
             hints, external_id = _read_hints(rest)
-            position = Position(external_id, _EPOCH + int(milliseconds) * _MILLISECOND, hints)
+            time = _EPOCH + int(milliseconds) * _MILLISECOND
+            position = Position(external_id, time, hints, foreign=edition != self._edition)
         except (ValueError, OverflowError) as error:  # a format that this version does not know
             raise InvalidCursor("The cursor has a form that this gateway does not read.") from error
         if head[:1] != _FORMAT:

@@ -100,7 +100,10 @@ def older(count: int, bounds: Bounds, *, not_before: float = 0.0) -> Walk[Cut]:
 def newer(count: int, bounds: Bounds, *, not_before: float = 0.0) -> Walk[Cut]:
     """Cut the ``count`` oldest messages within the bounds."""
     target: Target = bounds.oldest or bounds.since or End()
-    scan, index, hit = yield from locate(target, keep=count + 1, not_before=not_before)
+    if isinstance(target, Position):
+        scan, index, hit = yield from _locate_message(target, keep=count + 1, not_before=not_before)
+    else:
+        scan, index, hit = yield from locate(target, keep=count + 1, not_before=not_before)
     lost = isinstance(target, Position) and not hit
     if isinstance(target, Position) and lost:
         target = own_second(target, (placed.message for placed in scan.found), older_edge=True)
@@ -126,7 +129,7 @@ def around(hit: Position, older_count: int, newer_count: int) -> Walk[Cut]:
 
     ``lost`` and empty if the message is not listed.
     """
-    scan, index, listed = yield from locate(hit)
+    scan, index, listed = yield from _locate_message(hit)
     if not listed:
         return Cut((), has_next=False, has_previous=False, lost=True)
     itself = scan.found[index]
@@ -139,9 +142,19 @@ def around(hit: Position, older_count: int, newer_count: int) -> Walk[Cut]:
     return Cut(placed, has_next=behind.has_next, has_previous=before.has_previous)
 
 
+def _locate_message(
+    position: Position, *, keep: int = 1, not_before: float = 0.0
+) -> Walk[tuple[OlderScan, int, bool]]:
+    """Find a message; that it is lost is believed only of pages read just now, never of copies."""
+    scan, index, hit = yield from locate(position, keep=keep, not_before=not_before)
+    if hit or position.foreign or scan.first.began >= not_before > 0:
+        return scan, index, hit
+    return (yield from locate(position, keep=keep, not_before=scan.last.ended))
+
+
 def _behind(position: Position, not_before: float) -> Walk[tuple[OlderScan, int, bool]]:
     """Find where the messages behind a position begin, and whether any message lies before them."""
-    scan, index, hit = yield from locate(position, not_before=not_before)
+    scan, index, hit = yield from _locate_message(position, not_before=not_before)
     if hit:
         return scan, index + 1, True
     lost = own_second(position, (placed.message for placed in scan.found), older_edge=False)

@@ -191,25 +191,30 @@ class Sends(Protocol):
 
 
 class Claim(Protocol):
-    """A claimed idempotency key. Exactly one of the methods ends the claim."""
+    """A claimed idempotency key."""
 
     @property
     def earlier(self) -> SendRecord | None:
         """What is remembered of an earlier send under this key."""
         ...
 
-    async def settle(self, record: SendRecord) -> None:
-        """Remember what became of the send."""
+    async def note(self, record: SendRecord | None) -> None:
+        """Remember what is known of the send by now; None: nothing was sent."""
         ...
 
     async def release(self) -> None:
-        """Forget the claim: nothing was sent."""
+        """End the claim. What was noted stays."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SendRecord:
-    """What became of a send: the message, or (None) unclear, with the ids that were listed before it."""
+    """What is known of a send.
+
+    ``message`` None: it is unclear what became of it. ``known`` are the ids that were listed before
+    it, newest first (None: they could not be read); ``hints`` lead to the newest of them.
+    """
 
     message: Message | None
-    known_before: frozenset[str] | None = None
+    known: tuple[str, ...] | None = None
+    hints: tuple[PageRef, ...] = ()

@@ -2,9 +2,9 @@
 
 This is the one direction in which a list that grows at its newest end can be read safely: an
 arrival between two reads can only push messages deeper, so the next page may repeat what was
-seen, but it cannot skip. What may not happen is that the deeper page is an *older* snapshot than
-the one before it (a cache could do that): every page but the first is asked for with
-``not_before``, the moment at which the page before it had been read.
+seen, but it cannot skip. What may not happen is that a deeper numbered page is an *older*
+snapshot than the one before it (a cache could do that): it is asked for with ``not_before``, the
+moment at which the page before it had been read. The page behind a link stays put.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from gateway.domain.model import Message
 from gateway.domain.pages import Linked, Newest, Page, PageRef
 
 Result = TypeVar("Result")
+
+_MAX_RECOVERIES = 5
+"""How many refused links one scan finds a way around."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class OlderScan:
         self._undecided: list[Placed] = []
         self._seen: set[str] = set()
         self._visited: set[PageRef] = {first.page.ref}
-        self._refused: set[PageRef] = set()
+        self._recoveries = 0
         self._next: PageRef | None = first.page.older
         self._read_at = first.ended
         self._settle(place(first.page))
@@ -96,20 +99,24 @@ class OlderScan:
         """Read one page further. ``recover`` finds the seam again where its page link is refused.
 
         Raises:
-            PageRefused: the upstream refuses the link, and then the same one again.
+            PageRefused: the upstream refuses its own links again and again.
         """
         if self._next is None:
             return
         try:
-            snapshot = yield Ask(self._next, self._read_at)
+            # A link leads to the neighbour of the page that had it, whenever it is followed.
+            not_before = 0.0 if isinstance(self._next, Linked) else self._read_at
+            snapshot = yield Ask(self._next, not_before)
         except PageRefused:
-            if self._next in self._refused:
+            self._recoveries += 1
+            if self._recoveries > _MAX_RECOVERIES:
                 raise
-            self._refused.add(self._next)
             if self.found:
                 snapshot = yield from recover(self.found[-1])
             else:
                 snapshot = yield Ask(Newest(), self._read_at)
+            self._visited.clear()
+            self._undecided.clear()
         self._absorb(snapshot)
 
     def trim(self, keep: int) -> None:

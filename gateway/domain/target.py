@@ -19,15 +19,19 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The place of one message: its id, its time, and the pages where to look for it first."""
+    """The place of one message: its id, its time, and the pages where to look for it first.
+
+    ``foreign`` says that the id is of another version of the upstream: only the time holds here.
+    """
 
     external_id: str
     time: datetime
     hints: tuple[PageRef, ...] = ()
+    foreign: bool = False
 
     def hit(self, message: Message) -> bool:
         """Tell whether this is the message."""
-        return message.external_id == self.external_id
+        return not self.foreign and message.external_id == self.external_id
 
     def newer(self, message: Message) -> bool:
         """Tell whether the message is certainly on the newer side; equal times tell nothing."""

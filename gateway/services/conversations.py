@@ -8,7 +8,7 @@ from gateway.domain.cursor import CursorKeys, Cursors
 from gateway.domain.errors import InvalidCursor
 from gateway.domain.identity import check_upstream_id
 from gateway.domain.model import Conversation, InstanceName, Message
-from gateway.domain.pages import Newest
+from gateway.domain.pages import Newest, PageRef
 from gateway.domain.paging import Bounds
 from gateway.domain.ports import Reads, Source
 from gateway.domain.scan import Placed
@@ -17,10 +17,16 @@ from gateway.services.walking import drive
 
 
 class Conversations:
-    """The conversations of one instance. ``deadline`` in seconds, for all upstream reads of one window."""
+    """The conversations of one instance, whose upstream speaks the version ``edition``.
 
-    def __init__(self, instance: InstanceName, reads: Reads, keys: CursorKeys, deadline: float) -> None:
+    ``deadline`` in seconds, for all upstream reads of one window.
+    """
+
+    def __init__(
+        self, instance: InstanceName, edition: str, reads: Reads, *, keys: CursorKeys, deadline: float
+    ) -> None:
         self._instance = instance
+        self._edition = edition
         self._reads = reads
         self._keys = keys
         self._deadline = deadline
@@ -87,11 +93,15 @@ class Conversations:
             BadInput: the patient id cannot be one.
         """
         check_upstream_id(patient_id, "patientId")
-        return Cursors(self._keys, Conversation(self._instance, patient_id))
+        return Cursors(self._keys, Conversation(self._instance, patient_id), edition=self._edition)
 
-    def edge_of_newest(self, message: Message) -> Edge:
-        """Give the edge of a message that was sent just now and is not read from a page yet."""
-        return self.edge(self.cursors(message.patient_id), Placed(message, (Newest(),)), Filter())
+    def edge_of_newest(self, message: Message, hints: tuple[PageRef, ...]) -> Edge:
+        """Give the edge of a message that was sent just now and is not read from a page yet.
+
+        ``hints`` are those of the message that was the newest before.
+        """
+        placed = Placed(message, hints or (Newest(),))
+        return self.edge(self.cursors(message.patient_id), placed, Filter())
 
 
 def position(placed: Placed) -> Position:

@@ -13,7 +13,7 @@ import asyncio
 import logging
 
 from gateway.domain import paging
-from gateway.domain.errors import GatewayError, UpstreamError
+from gateway.domain.errors import GatewayError, UpstreamError, UpstreamRateLimited
 from gateway.domain.model import Message, SenderKind
 from gateway.domain.pages import Newest
 from gateway.domain.paging import Bounds, Cut
@@ -26,6 +26,7 @@ _LOOKS_AFTER_A_WAKE = (0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Pauses in seconds. A message that shows up within 6.5 s of its webhook is delivered within a second."""
 
 _FIRST_RETRY = 0.5
+_LONGEST_WAIT = 300.0
 _BATCH = 200
 _log = logging.getLogger(__name__)
 
@@ -48,8 +49,7 @@ class Feed:
         self._looks_left: list[float] = []
         self._woken = asyncio.Event()
         self._moved = asyncio.Event()
-        self._batches: dict[Position | None, asyncio.Task[Cut]] = {}
-        self._reading: set[asyncio.Task[Cut]] = set()
+        self._reading: dict[Position | None, asyncio.Task[Cut]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -58,7 +58,7 @@ class Feed:
 
     async def stop(self) -> None:
         """End the watch and the reads that nobody waits for."""
-        for task in (self._task, *self._reading):
+        for task in (self._task, *self._reading.values()):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -73,17 +73,23 @@ class Feed:
         self._unseen_wake = True
         self._woken.set()
 
-    async def newer_than(self, position: Position | None) -> Cut:
+    @property
+    def head(self) -> str | None:
+        """The id of the newest message at the last look."""
+        return self._head
+
+    async def newer_than(self, position: Position | None, *, anew: bool = False) -> Cut:
         """Read the messages next to a position on the newer side, newest first, at most 200.
 
-        Listeners at the same place share one walk. None stands before the first message.
+        Listeners that read at the same place at once share one walk. None stands before the first
+        message. ``anew`` will have no copies.
         """
-        task = self._batches.get(position)
+        task = self._reading.get(position)
         if task is None:
-            walk = paging.newer(_BATCH, Bounds(oldest=position), not_before=self._fresh)
+            not_before = self._source.now() if anew else self._fresh
+            walk = paging.newer(_BATCH, Bounds(oldest=position), not_before=not_before)
             task = asyncio.create_task(drive(walk, self._source, self._deadline))
-            self._batches[position] = task
-            self._reading.add(task)
+            self._reading[position] = task
             task.add_done_callback(lambda done: self._read(position, done))
         return await asyncio.shield(task)
 
@@ -101,7 +107,6 @@ class Feed:
         """Tell the listeners to read on, with copies not older than ``fresh``."""
         self.tick += 1
         self._fresh = max(self._fresh, fresh)
-        self._batches.clear()
         self._moved.set()
         self._moved = asyncio.Event()
 
@@ -114,7 +119,8 @@ class Feed:
                 pause = self._next_pause()
             except UpstreamError as error:
                 _log.warning("a feed could not look upstream: %s", error.code)
-                pause, retry = min(retry, self._reconcile), min(retry * 2, self._reconcile)
+                asked = error.retry_after or 0.0 if isinstance(error, UpstreamRateLimited) else 0.0
+                pause, retry = max(retry, min(asked, _LONGEST_WAIT)), min(retry * 2, self._reconcile)
             except GatewayError as error:
                 # Forbidden or not found: the listeners' own reads tell them.
                 _log.warning("a feed is refused upstream: %s", error.code)
@@ -159,7 +165,7 @@ class Feed:
         return self._reconcile
 
     def _read(self, position: Position | None, task: asyncio.Task[Cut]) -> None:
-        self._reading.discard(task)
-        failed = task.cancelled() or task.exception() is not None
-        if failed and self._batches.get(position) is task:
-            del self._batches[position]
+        if self._reading.get(position) is task:
+            del self._reading[position]
+        if not task.cancelled():
+            task.exception()  # looked at, also where every listener has gone

@@ -40,7 +40,9 @@ class Instance:
         self._name = name
         self._welkin = welkin
         self._reads = reads
-        self._conversations = Conversations(name, reads, cursor_keys, deadline)
+        self._conversations = Conversations(
+            name, welkin.api_version.value, reads, keys=cursor_keys, deadline=deadline
+        )
         self._live = Live(self._conversations, reads, reconcile_seconds=reconcile_seconds, deadline=deadline)
         self._search = Search(
             name, welkin, reads, self._conversations, keys=cursor_keys, seal=seal, deadline=deadline
@@ -152,5 +154,6 @@ class Instance:
         self._live.wake(patient_id)
 
     async def aclose(self) -> None:
-        """End every feed."""
+        """Bring sends to their end, and end every feed."""
+        await self._sending.aclose()
         await self._live.aclose()

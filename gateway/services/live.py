@@ -122,12 +122,15 @@ class Live:
 
     async def _tail(self, feed: Feed, place: _Place) -> AsyncGenerator[Placed]:
         delivered: deque[str] = deque(maxlen=_REMEMBERED)
+        pause = _RETRY_SECONDS
+        anew = False
         while True:
             tick = feed.tick
             try:
-                cut = await feed.newer_than(place.position)
+                cut = await feed.newer_than(place.position, anew=anew)
             except UpstreamError:
-                await feed.beyond(tick, _RETRY_SECONDS)
+                await feed.beyond(tick, pause)
+                pause = min(2 * pause, self._reconcile)
                 continue
             moved = False
             for placed in _deliverable(cut, place):
@@ -135,17 +138,30 @@ class Live:
                     delivered.append(placed.message.external_id)
                     place.position, place.listed, moved = position(placed), True, True
                     yield placed
-            if not (moved and cut.has_previous):
-                await feed.beyond(tick)
+            if moved:
+                pause, anew = _RETRY_SECONDS, False
+                if cut.has_previous:
+                    continue
+            # The feed saw another newest message than the one this listener stands behind: what
+            # this listener read lags, and no tick may come for it. So it looks again itself.
+            anew = feed.head is not None and (
+                place.position is None or place.position.external_id != feed.head
+            )
+            await feed.beyond(tick, pause if anew else None)
+            if anew:
+                pause = min(2 * pause, self._reconcile)
 
     async def _begin(self, source: Source, start: Position | None) -> _Place:
         """Find the place to begin at: a cursor's, else the newest message there is now."""
         if start is None:
             newest = await self._newest(source)
             return _Place(None if newest is None else position(newest), listed=newest is not None)
+        # A message of this version that is not listed is not listed yet, or not any more.
+        if not start.foreign:
+            return _Place(start, listed=True)
         walk = paging.newer(1, Bounds(oldest=start), not_before=source.now())
-        cut = await drive(walk, source, self._deadline)
-        return _Place(start, listed=not cut.lost)
+        await drive(walk, source, self._deadline)  # so that a patient that is not there is told at once
+        return _Place(start, listed=False)
 
     async def _newest(self, source: Source) -> Placed | None:
         """Give the newest message there is now, not the newest in a copy."""

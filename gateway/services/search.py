@@ -63,7 +63,13 @@ class Search:
             version = self._welkin.api_version.value
             raise Unsupported(f"Welkin {version} searches one patient at a time: name a patientId.")
         conversation = Conversation(self._instance, patient_id or "")
-        cursors = Cursors(self._keys, conversation, purpose=("search", query), seal=self._seal)
+        cursors = Cursors(
+            self._keys,
+            conversation,
+            edition=self._welkin.api_version.value,
+            purpose=("search", query),
+            seal=self._seal,
+        )
         after = None if window.after is None else cursors.read(window.after, Filter())
         count = DEFAULT_PAGE if window.first is None else window.first
         walk = paging.older(count, Bounds(newest=after))

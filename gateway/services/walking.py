@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TypeVar
 
-from gateway.domain.errors import PageRefused, UpstreamTimeout
+from gateway.domain.errors import PageRefused, UpstreamBadResponse, UpstreamTimeout
 from gateway.domain.ports import Source
 from gateway.domain.scan import Walk
 
@@ -16,8 +16,8 @@ async def drive(walk: Walk[T], source: Source, deadline: float) -> T:
     """Run a walk to its end. ``deadline`` in seconds, for all of its reads together.
 
     Raises:
-        UpstreamTimeout: the deadline passed. What was read until then is kept, so that asking
-            again goes on from there.
+        UpstreamTimeout: the deadline passed.
+        UpstreamBadResponse: Welkin refuses its own page links, whichever way is tried.
         GatewayError: what a read raises.
     """
     try:
@@ -32,5 +32,7 @@ async def drive(walk: Walk[T], source: Source, deadline: float) -> T:
                     ask = walk.send(snapshot)
     except StopIteration as end:
         return end.value
+    except PageRefused as error:
+        raise UpstreamBadResponse("Welkin does not accept the page links that it gave.") from error
     except TimeoutError as error:
         raise UpstreamTimeout("Welkin did not answer in time.") from error

@@ -52,6 +52,7 @@ class SharedReads:
         self._oldest_generation = 0
         self._advances = 0
         self._in_flight: dict[str, tuple[float, asyncio.Task[Kept[Any]]]] = {}
+        self._tasks: set[asyncio.Task[Kept[Any]]] = set()  # those overtaken by a newer read too
 
     def now(self) -> float:
         """Give the moment that ``not_before`` and ``Kept`` are measured in."""
@@ -96,12 +97,13 @@ class SharedReads:
             task = asyncio.create_task(self._load(scope, key, began, load, also if keep else None, keep=keep))
             flying = (began, task)
             self._in_flight[key] = flying
+            self._tasks.add(task)
             task.add_done_callback(lambda done: self._landed(key, done))
         return await asyncio.shield(flying[1])
 
     async def aclose(self) -> None:
         """Wait for the reads that are still under way."""
-        await asyncio.gather(*(task for _, task in self._in_flight.values()), return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _load(
         self,
@@ -132,6 +134,7 @@ class SharedReads:
         return cast("Kept[Any] | None", await self._cache.get(key))  # pyright: ignore[reportUnknownMemberType] - untyped
 
     def _landed(self, key: str, task: asyncio.Task[Kept[Any]]) -> None:
+        self._tasks.discard(task)
         flying = self._in_flight.get(key)
         if flying is not None and flying[1] is task:
             del self._in_flight[key]

@@ -13,6 +13,7 @@ from gateway.domain.ports import SendRecord
 
 _DAY = 24 * 3600.0
 _MAX_KEYS = 100_000
+_MAX_WEIGHT = 64 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -22,14 +23,16 @@ class _Entry:
     record: SendRecord | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     holders: int = 0
+    weight: int = 0
 
 
 class MemorySends:
-    """Keys are kept for a day, at most 100,000 of them; the oldest settled ones go first."""
+    """Keys are kept for a day, at most 100,000 of them and 64 MiB; the oldest settled ones go first."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._weight = 0
 
     async def claim(self, key: str, fingerprint: str) -> MemoryClaim:
         """Claim a key; waits while another call holds it.
@@ -49,6 +52,15 @@ class MemorySends:
             raise
         return MemoryClaim(self, key, entry)
 
+    def weigh(self, entry: _Entry) -> None:
+        """Take note of the bytes that a record takes, roughly."""
+        self._weight -= entry.weight
+        entry.weight = 0
+        if entry.record is not None:
+            text = 0 if entry.record.message is None else 2 * len(entry.record.message.body)
+            entry.weight = 1_000 + text + 100 * len(entry.record.known or ())
+        self._weight += entry.weight
+
     def forget(self, key: str, entry: _Entry) -> None:
         """Drop a key under which nothing was sent, unless another call waits for it."""
         if entry.holders == 0 and entry.record is None and self._entries.get(key) is entry:
@@ -58,8 +70,10 @@ class MemorySends:
         while self._entries:
             key, entry = next(iter(self._entries.items()))
             too_old = entry.claimed_at < self._clock() - _DAY
-            if entry.holders or not (too_old or len(self._entries) >= _MAX_KEYS):
+            too_many = len(self._entries) >= _MAX_KEYS or self._weight > _MAX_WEIGHT
+            if entry.holders or not (too_old or too_many):
                 return
+            self._weight -= entry.weight
             del self._entries[key]
 
 
@@ -76,13 +90,13 @@ class MemoryClaim:
         """What is remembered of an earlier send under this key."""
         return self._entry.record
 
-    async def settle(self, record: SendRecord) -> None:
-        """Remember what became of the send."""
+    async def note(self, record: SendRecord | None) -> None:
+        """Remember what is known of the send by now; None: nothing was sent."""
         self._entry.record = record
-        await self.release()
+        self._sends.weigh(self._entry)
 
     async def release(self) -> None:
-        """End the claim."""
+        """End the claim. What was noted stays."""
         self._entry.holders -= 1
         self._entry.turn.release()
         self._sends.forget(self._key, self._entry)

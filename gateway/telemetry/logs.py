@@ -1,7 +1,7 @@
-"""Logs: one JSON object a line on standard error, from the gateway's own loggers only.
+"""Logs: one JSON object a line on standard error, from the gateway's own loggers and little else.
 
 An allow-list, not a block-list: HTTP clients log URLs, caches log values, GraphQL libraries log
-queries, and each may hold text of a patient's message. What is not ours is not written.
+queries, servers log query strings and tracebacks, and each may hold text of a patient's message.
 """
 
 from __future__ import annotations
@@ -12,16 +12,35 @@ from typing import Literal
 
 import structlog
 
-_ALLOWED = ("gateway", "uvicorn.error")
+_SERVER = "uvicorn.error"
+_SERVER_SAYS = frozenset(
+    {
+        "Started server process [%d]",
+        "Finished server process [%d]",
+        "Waiting for application startup.",
+        "Application startup complete.",
+        "Shutting down",
+        "Waiting for connections to close. (CTRL+C to force quit)",
+        "Waiting for background tasks to complete. (CTRL+C to force quit)",
+        "Waiting for application shutdown.",
+        "Application shutdown complete.",
+    }
+)
+"""What uvicorn may say in its own words; whatever else it reports is told by its level alone."""
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class _OnlyOurs(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        ours = any(record.name == name or record.name.startswith(f"{name}.") for name in _ALLOWED)
-        # uvicorn tells its comings and goings at INFO and puts request lines into lower levels.
-        return ours and (record.name.startswith("gateway") or record.levelno >= logging.INFO)
+        if record.name == "gateway" or record.name.startswith("gateway."):
+            return True
+        if record.name != _SERVER:
+            return False
+        if record.msg in _SERVER_SAYS:
+            return True
+        record.msg, record.args = "the HTTP server reports a problem", ()
+        return record.levelno >= logging.WARNING
 
 
 def configure(level: Level, *, for_people: bool = False) -> None:

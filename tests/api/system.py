@@ -162,7 +162,7 @@ def gateway(sandbox_url: str, *, swap: bool = False, **options: Any) -> Iterator
         "auth": {"mode": "none"},
         "graphql": {"introspection": True},
         "cache": options.get("cache", {}),
-        "server": {"graphiql": True, "cursor_keys": ["of the tests"]},
+        "server": {"graphiql": True, "cursor_keys": ["known to all gateways of the tests"]},
         "instances": instances,
     }
     with serve(build(parse(settings, {})).web) as url:

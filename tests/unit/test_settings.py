@@ -54,6 +54,12 @@ def test_the_least_configuration_is_closed_to_the_outside():
         (with_instance(base_url="https://u:p@api.example.org"), "instances[0].base_url: must have no user"),
         (with_instance(base_url="https://api.example.org?x=1"), "instances[0].base_url: must have no user"),
         (with_instance(tenant="../x"), "instances[0].tenant"),
+        (with_instance(client="a/b"), "instances[0].client"),
+        (with_instance(base_url="https://h:99999"), "instances[0].base_url: must have a port"),
+        (with_instance(base_url="https://h exa.org/a b"), "instances[0].base_url: must be an http"),
+        (with_instance(token_url="https://h:x"), "instances[0].token_url: must have a port"),
+        (GOOD | {"server": {"cors_origins": ["https://u:p@app.example.org"]}}, "server.cors_origins"),
+        (GOOD | {"server": {"cursor_keys": ["short"]}}, "server.cursor_keys[0]"),
         (with_instance(secret=""), "instances[0].secret"),
         (with_instance(secret="${MISSING}"), "instances[0].secret: the environment variable MISSING"),
         (with_instance(webhook_key="k"), "webhook_key and webhook_secret go together"),
@@ -71,13 +77,20 @@ def test_what_is_wrong_is_named_and_no_secret_is_shown(data, named):
     assert "canary" not in str(refused.value)
 
 
-def test_every_problem_is_told_at_once():
+def test_every_problem_is_told_at_once_and_no_other():
     with pytest.raises(ConfigurationError) as refused:
-        parse(with_instance(api="v3", surprise=1) | {"cache": {"ttl": 1}}, {})
+        parse(with_instance(api="v3", surprise=1, secret="${NO}") | {"cache": {"ttl": 1}}, {})
 
-    assert all(
-        key in str(refused.value) for key in ("instances[0].api", "instances[0].surprise", "cache.ttl")
-    )
+    told = str(refused.value)
+    wrong = ("instances[0].api", "instances[0].surprise", "instances[0].secret", "cache.ttl")
+    assert all(key in told for key in wrong)
+    assert len(told.splitlines()) == 1 + len(wrong)
+
+
+def test_what_kubernetes_puts_into_the_environment_is_not_ours():
+    environment = {"GATEWAY_PORT": "tcp://h:8000", "GATEWAY_SERVICE_HOST": "h", "GATEWAY_PORT_8000_TCP": "x"}
+
+    assert development(8000, "http://127.0.0.1:1", environment).server.port == 8000
 
 
 def test_the_environment_overrides_the_file_and_fills_references(tmp_path):
@@ -99,7 +112,7 @@ def test_the_environment_overrides_the_file_and_fills_references(tmp_path):
     assert "'s'" not in repr(settings)
 
 
-@pytest.mark.parametrize("name", ["GATEWAY_SERVER__PROT", "GATEWAY_SEVER__PORT", "GATEWAY_PORT"])
+@pytest.mark.parametrize("name", ["GATEWAY_SERVER__PROT", "GATEWAY_SEVER__PORT", "GATEWAY_SERVER_PORT"])
 def test_an_environment_variable_that_names_no_key_stops_the_start(name):
     with pytest.raises(ConfigurationError, match="is not a key of the configuration"):
         development(0, "http://127.0.0.1:1", {name: "1"})

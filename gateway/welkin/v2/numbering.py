@@ -61,12 +61,17 @@ def neighbours(at: Numbered, seen: Seen) -> tuple[Numbered | None, Numbered | No
 
 
 def resized(at: Numbered, size: int) -> Numbered:
-    """Give the page of another size that holds the first message of this one.
+    """Give the page of another size that holds the newest message of this one.
+
+    Who reads on towards older messages then misses none of it, whichever end is counted from.
 
     >>> resized(Numbered(3, 100), 50).number, resized(Numbered(1, 50), 20).number
     (6, 2)
+    >>> resized(Numbered(2, 100, oldest_first=True), 50).number
+    5
     """
-    return Numbered(at.number * at.size // size, size, at.oldest_first)
+    newest = at.number * at.size + (at.size - 1 if at.oldest_first else 0)
+    return Numbered(newest // size, size, at.oldest_first)
 
 
 def find_last_page(start: int) -> Generator[int, Seen, int]:

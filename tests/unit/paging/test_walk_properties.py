@@ -275,3 +275,42 @@ def test_the_window_around_a_message_is_the_slice_of_the_list(data, upstream, ol
     assert ids(cut) == expected
     assert (cut.has_previous, cut.has_next) == (at > newer, at + older + 1 < len(everything))
     assert reader.run(paging.around(Position("gone", hit.time), older, newer)).lost
+
+
+@given(upstreams(), bursts, st.data())
+def test_a_stale_copy_does_not_make_a_newer_cursor_lost(upstream, script, data):
+    for _ in range(3):
+        upstream.arrive(0)
+    stale = Reader(upstream, from_cache=lambda: True)
+    stale.run(paging.older(200, Bounds()))
+    for burst in script:
+        for gap in burst:
+            upstream.arrive(gap)
+    whole = Reader(upstream).run(paging.older(500, Bounds())).placed
+    at = data.draw(st.integers(0, len(whole) - 1)) if whole else None
+    if at is None:
+        return
+    bare = Position(whole[at].message.external_id, whole[at].message.created_at)
+
+    newer = stale.run(paging.newer(3, Bounds(oldest=bare)))
+
+    listed = [p.message.external_id for p in whole]
+    assert not newer.lost
+    assert ids(newer) == listed[at - len(newer.placed) : at]
+
+
+def test_one_refused_link_behind_hidden_pages_does_not_cut_a_conversation_short():
+    upstream = LinkedUpstream(2, hides=lambda m: 4 <= int(m.external_id[1:]) < 8)
+    for _ in range(12):
+        upstream.arrive(1)
+    reader = Reader(upstream)
+    for refused in range(1, 8):
+        asked = iter(range(100))
+
+        def once(asked=asked, refused=refused) -> None:
+            if next(asked) == refused:
+                upstream.expire_tokens()
+
+        reader = Reader(upstream, once)
+
+        assert ids(reader.run(paging.older(50, Bounds()))) == upstream.newest_first

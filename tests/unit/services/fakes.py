@@ -28,6 +28,7 @@ class FakeWelkin:
     upstream: Upstream
     latency: float = 0.01
     failures: list[Exception] = field(default_factory=list)
+    send_latency: float | None = None
     on_send: Callable[[str], Message] | None = None
     lists: int = 0
     records: int = 0
@@ -52,7 +53,7 @@ class FakeWelkin:
         """Do what the test says."""
         del patient_id, attachment_id
         self.sends += 1
-        await asyncio.sleep(self.latency)
+        await asyncio.sleep(self.latency if self.send_latency is None else self.send_latency)
         assert self.on_send is not None
         return self.on_send(body)
 

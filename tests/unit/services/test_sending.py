@@ -211,3 +211,117 @@ def test_an_attachment_for_an_upstream_that_has_none_is_refused_before_anything_
         assert (chat.welkin.sends, chat.welkin.lists) == (0, 0)
 
     run(scenario)
+
+
+def test_a_lost_send_is_not_taken_for_an_equal_one_under_another_key():
+    async def scenario() -> None:
+        chat = Chat()
+        chat.answers = chat.stores = False
+        instance = serve(chat.welkin)
+        with pytest.raises(SendUnconfirmed):
+            await instance.send("p1", "yes", None, "first")
+        chat.answers = chat.stores = True
+        await instance.send("p1", "yes", None, "second")
+
+        with pytest.raises(SendUnconfirmed):
+            await instance.send("p1", "yes", None, "first")
+
+        assert (chat.welkin.sends, len(chat.sent)) == (2, 1)
+
+    run(scenario)
+
+
+def test_a_lost_send_is_not_taken_for_an_equal_one_that_is_listed_late():
+    async def scenario() -> None:
+        chat = Chat()
+        chat.lag = 1.0
+        instance = serve(chat.welkin)
+        await instance.send("p1", "yes", None, None)
+        chat.answers = chat.stores = False
+
+        with pytest.raises(SendUnconfirmed):
+            await instance.send("p1", "yes", None, None)
+
+    run(scenario)
+
+
+def test_a_fault_after_the_post_began_leaves_the_key_unclear_and_nothing_is_sent_twice():
+    async def scenario() -> None:
+        chat = Chat()
+        chat.answers, chat.failure = False, RuntimeError("a fault of ours")
+        instance = serve(chat.welkin)
+        with pytest.raises(RuntimeError):
+            await instance.send("p1", "once", None, "key")
+
+        edge = await instance.send("p1", "once", None, "key")
+
+        assert (chat.welkin.sends, chat.sent) == (1, [edge.message.external_id])
+
+    run(scenario)
+
+
+def test_a_send_ends_within_its_deadline_also_when_everything_hangs():
+    async def scenario() -> None:
+        chat = Chat()
+        chat.welkin.latency = 1_000.0
+        instance = serve(chat.welkin, deadline=10)
+        began = asyncio.get_running_loop().time()
+
+        with pytest.raises(SendUnconfirmed):
+            await instance.send("p1", "hello", None, None)
+
+        assert asyncio.get_running_loop().time() - began <= 10.5
+
+    run(scenario)
+
+
+def test_an_answer_that_comes_late_still_counts():
+    async def scenario() -> None:
+        chat = Chat()
+        chat.stores = False
+        instance = serve(chat.welkin, deadline=10)
+        await instance.messages("p1", Window(), Filter())
+        chat.welkin.send_latency = 7.0
+
+        edge = await instance.send("p1", "hello", None, None)
+
+        assert edge.message.body == "hello"
+
+    run(scenario)
+
+
+def test_who_waits_for_a_turn_and_leaves_sends_nothing():
+    async def scenario() -> None:
+        chat = Chat()
+        chat.welkin.latency = 2.0
+        instance = serve(chat.welkin, deadline=10)
+        first = asyncio.create_task(instance.send("p1", "one", None, None))
+        await asyncio.sleep(0.5)
+        others = [asyncio.create_task(instance.send("p1", f"n{n}", None, None)) for n in range(20)]
+        await asyncio.sleep(0.5)
+        for other in others:
+            other.cancel()
+        await first
+        await asyncio.sleep(60)
+
+        assert chat.welkin.sends == 1
+        assert not instance._sending._turns._locks
+
+    run(scenario)
+
+
+def test_shutting_down_waits_for_a_send_under_way():
+    async def scenario() -> None:
+        chat = Chat()
+        chat.welkin.latency = 1.0
+        instance = serve(chat.welkin)
+        caller = asyncio.create_task(instance.send("p1", "hello", None, None))
+        await asyncio.sleep(0.5)
+        caller.cancel()
+
+        await instance.aclose()
+
+        assert len(chat.sent) == 1
+        assert len(asyncio.all_tasks()) <= 2
+
+    run(scenario)

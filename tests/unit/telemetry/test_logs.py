@@ -1,0 +1,80 @@
+"""What may stand in the log, and that nothing else does."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from gateway.telemetry import logs
+
+
+@pytest.fixture
+def written(capsys):
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    root.handlers[:], root.level = before
+
+
+def raise_canary() -> None:
+    raise ValueError("canary of an exception")
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+def test_what_others_log_is_not_written(written, level):
+    logs.configure(level)
+
+    for name in (
+        "httpx2",
+        "httpcore2.http11",
+        "aiocache",
+        "strawberry.execution",
+        "uvicorn.access",
+        "redis",
+        "",
+    ):
+        logging.getLogger(name).error("canary %s", "canary")
+    logging.getLogger("uvicorn.error").info(
+        '%s - "WebSocket %s" [accepted]', "1.2.3.4", "/graphql?token=canary"
+    )
+    logging.getLogger("uvicorn.error").debug("canary")
+
+    assert written() == []
+
+
+def test_the_servers_own_problems_are_told_without_its_words(written):
+    logs.configure("INFO")
+
+    logging.getLogger("uvicorn.error").error("Traceback: canary %s", "canary")
+    logging.getLogger("uvicorn.error").info("Started server process [%d]", 7)
+
+    first, second = written()
+    assert (first["event"], first["level"]) == ("the HTTP server reports a problem", "error")
+    assert second["event"] == "Started server process [7]"
+
+
+def test_an_exception_is_told_by_its_class_alone(written):
+    logs.configure("INFO")
+
+    try:
+        raise_canary()
+    except ValueError:
+        logging.getLogger("gateway.somewhere").exception("a fault")
+
+    (line,) = written()
+    assert (line["event"], line["exception"], line["logger"]) == (
+        "a fault",
+        "ValueError",
+        "gateway.somewhere",
+    )
+    assert "canary" not in json.dumps(line)
+
+
+def test_forged_lines_stay_one_record(written):
+    logs.configure("INFO")
+
+    logging.getLogger("gateway").warning('one\n{"event": "forged"}')
+
+    assert len(written()) == 1
