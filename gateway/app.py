@@ -20,7 +20,7 @@ from gateway.store.sealing import CursorSeal
 from gateway.store.sends import MemorySends
 from gateway.store.welkin_reads import WelkinReads, weigh
 from gateway.web.app import create_web
-from gateway.web.options import InstanceEntry, ReadyState, WebOptions
+from gateway.web.options import InstanceEntry, ReadyState, SignatureOptions, WebOptions
 from gateway.welkin.tokens import Tokens
 from gateway.welkin.upstream import Upstream
 from gateway.welkin.v1.adapter import WelkinV1
@@ -110,7 +110,19 @@ def _build_instance(
         pair = (chosen.webhook_key.get_secret_value(), chosen.webhook_secret.get_secret_value())
         if all(pair):
             credentials = ((pair[0].encode(), pair[1].encode()),)
-    return _Built(instance, welkin, shared, InstanceEntry(instance, credentials))
+    entry = InstanceEntry(instance, credentials, event_signature=_signature(chosen))
+    return _Built(instance, welkin, shared, entry)
+
+
+def _signature(chosen: InstanceSettings) -> SignatureOptions | None:
+    if chosen.events_secret is None or not chosen.events_secret.get_secret_value():
+        return None
+    return SignatureOptions(
+        chosen.events_secret.get_secret_value().encode(),
+        header=chosen.events_signature_header,
+        timestamp_header=chosen.events_timestamp_header or None,
+        tolerance_seconds=chosen.events_tolerance_seconds,
+    )
 
 
 def _build_welkin(chosen: InstanceSettings, tokens: Tokens) -> WelkinV1 | WelkinV2:

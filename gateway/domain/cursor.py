@@ -102,7 +102,8 @@ class Cursors:
         """Give the cursor of a message, good under the same filter."""
         milliseconds = (position.time - _EPOCH) // _MILLISECOND
         hints = "".join(hint for hint in map(_write_hint, position.hints) if len(hint) < _MAX_HINT)
-        head = f"{_FORMAT}{_write_filter(chosen)}|{self._edition}|{milliseconds}"
+        clock = "l" if position.local else ""
+        head = f"{_FORMAT}{_write_filter(chosen)}|{self._edition}|{clock}{milliseconds}"
         text = f"{head}|{hints}|{position.external_id}"
         payload = text.encode()
         if self._seal is not None:
@@ -121,8 +122,9 @@ class Cursors:
                 payload = self._seal.open(key, payload)
             head, edition, milliseconds, rest = payload.decode().split("|", 3)
             hints, external_id = _read_hints(rest)
-            time = _EPOCH + int(milliseconds) * _MILLISECOND
-            position = Position(external_id, time, hints, foreign=edition != self._edition)
+            time = _EPOCH + int(milliseconds.removeprefix("l")) * _MILLISECOND
+            foreign, local = edition != self._edition, milliseconds.startswith("l")
+            position = Position(external_id, time, hints, foreign=foreign, local=local)
         except (ValueError, OverflowError) as error:  # a format that this version does not know
             raise InvalidCursor("The cursor has a form that this gateway does not read.") from error
         if head[:1] != _FORMAT:

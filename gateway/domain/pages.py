@@ -65,7 +65,8 @@ class Page:
     there is nothing on that side. A page may be empty and still have neighbours.
 
     ``beside`` is for pages of search hits: by a message's id, the pages of its conversation that
-    adjoin it, where the upstream names them.
+    adjoin it, as far as the upstream names them. A hit that is a key of it, be it with no pages,
+    tells the time of Welkin's own store.
     """
 
     ref: PageRef

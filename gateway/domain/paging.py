@@ -133,7 +133,7 @@ def around(hit: Position, older_count: int, newer_count: int) -> Walk[Cut]:
     if not listed:
         return Cut((), has_next=False, has_previous=False, lost=True)
     itself = scan.found[index]
-    here = Position(hit.external_id, itself.message.created_at, itself.hints)
+    here = Position(hit.external_id, itself.message.created_at, itself.hints, local=itself.local)
     before = yield from newer(newer_count, Bounds(oldest=here))
     behind = yield from older(older_count, Bounds(newest=here))
     if before.lost:  # it went while its neighbours were read

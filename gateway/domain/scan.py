@@ -48,12 +48,14 @@ Walk: TypeAlias = Generator[Ask, Snapshot, Result]
 class Placed:
     """A message with the pages on which, or beside which, it was seen: the hints of its cursor.
 
-    ``beside`` are pages of its conversation, where it was seen among the hits of a search.
+    ``beside`` are pages of its conversation, where it was seen among the hits of a search; ``local``
+    says that its time is that of Welkin's own store.
     """
 
     message: Message
     hints: tuple[PageRef, ...]
     beside: tuple[PageRef, ...] = ()
+    local: bool = False
 
 
 def place(page: Page) -> list[Placed]:
@@ -65,7 +67,12 @@ def place(page: Page) -> list[Placed]:
     hints: tuple[PageRef, ...] = (page.ref,)
     if isinstance(page.ref, Newest) and isinstance(page.older, Linked):
         hints = (page.ref, page.older)
-    return [Placed(message, hints, page.beside.get(message.external_id, ())) for message in page.messages]
+    local = isinstance(page.ref, Linked) and page.ref.local
+    beside = page.beside
+    return [
+        Placed(m, hints, beside.get(m.external_id, ()), local or m.external_id in beside)
+        for m in page.messages
+    ]
 
 
 class OlderScan:

@@ -44,7 +44,7 @@ def reach(target: Target, start: Snapshot, *, keep: int = 1) -> Walk[tuple[Older
 def find_again(seam: Placed) -> Walk[Snapshot]:
     """Find the page of a message whose neighbour link is refused, without trusting any hint."""
     message = seam.message
-    scan, _, _ = yield from locate(Position(message.external_id, message.created_at))
+    scan, _, _ = yield from locate(Position(message.external_id, message.created_at, local=seam.local))
     return scan.last
 
 
@@ -56,7 +56,10 @@ def seek(target: Target, *, not_before: float = 0.0) -> Walk[Snapshot]:
             snapshot = yield Ask(ref, not_before)
         except PageRefused:
             continue  # a token that died, or a cursor from the other version
-        side = _side(target, snapshot.page)
+        page = snapshot.page
+        if not page.messages and page.newer is None and not isinstance(ref, Newest):
+            continue  # behind the end: tells nothing
+        side = _side(target, page)
         if side == "here":
             return snapshot
         start = snapshot

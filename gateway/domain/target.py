@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from gateway.domain.model import Message
-from gateway.domain.pages import Linked, PageRef
+from gateway.domain.pages import PageRef
 
 _CLOCKS_APART = timedelta(seconds=2)
 """How far two of Welkin's clocks may tell the time of one message apart (recorded: up to 1.106 s)."""
@@ -22,12 +22,14 @@ class Position:
     """The place of one message: its id, its time, and the pages where to look for it first.
 
     ``foreign`` says that the id is of another version of the upstream: only the time holds here.
+    ``local`` says that the time is that of Welkin's own store, which is later than the list's.
     """
 
     external_id: str
     time: datetime
     hints: tuple[PageRef, ...] = ()
     foreign: bool = False
+    local: bool = False
 
     def hit(self, message: Message) -> bool:
         """Tell whether this is the message."""
@@ -43,8 +45,7 @@ class Position:
         A time of Welkin's own store is later than the list's time of the same message, so only a
         message older by more than the clocks differ is certainly behind it.
         """
-        local = any(isinstance(hint, Linked) and hint.local for hint in self.hints)
-        return message.created_at < (self.time - _CLOCKS_APART if local else self.time)
+        return message.created_at < (self.time - _CLOCKS_APART if self.local else self.time)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,16 @@
-"""Arguments that several fields take, each described once."""
+"""Arguments that several fields take, each described and checked once."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, TypeAlias
 
 import strawberry
+
+from gateway.domain.errors import BadInput
+
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+"""What can stand in a header: printable ASCII without spaces, well above the size of any known token."""
 
 First: TypeAlias = Annotated[
     int | None,
@@ -20,3 +26,15 @@ Before: TypeAlias = Annotated[
     str | None, strawberry.argument(description="Only messages newer than the one with this cursor")
 ]
 PatientId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="Welkin's id of the patient")]
+Token: TypeAlias = Annotated[str, strawberry.argument(description="The secure patient chat token")]
+
+
+def check_token(token: str) -> str:
+    """Return a chat token if it may stand in a header.
+
+    Raises:
+        BadInput: it may not; the text never shows it.
+    """
+    if _TOKEN.fullmatch(token) is None:
+        raise BadInput("token must be 1 to 4096 printable ASCII characters without spaces.")
+    return token

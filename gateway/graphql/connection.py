@@ -1,6 +1,8 @@
-"""Windows on a conversation in Relay's shape."""
+"""Windows on a list in Relay's shape."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import strawberry
 
@@ -13,13 +15,17 @@ from gateway.graphql.message import Message, message_of
 class PageInfo:
     """Relay's four fields."""
 
-    has_next_page: bool = strawberry.field(description="Whether there is something older than this page")
-    has_previous_page: bool = strawberry.field(description="Whether there is something newer than this page")
+    has_next_page: bool = strawberry.field(
+        description="Whether more follows this page: something older, in a list of messages"
+    )
+    has_previous_page: bool = strawberry.field(
+        description="Whether there is more before this page: something newer, in a list of messages"
+    )
     start_cursor: str | None = strawberry.field(
-        description="Cursor of the page's newest message; null on an empty page"
+        description="Cursor of the page's first entry, its newest message; null on an empty page"
     )
     end_cursor: str | None = strawberry.field(
-        description="Cursor of the page's oldest message; null on an empty page"
+        description="Cursor of the page's last entry, its oldest message; null on an empty page"
     )
 
 
@@ -40,25 +46,30 @@ class MessageConnection:
     page_info: PageInfo = strawberry.field(description="What lies on either side of this page")
 
 
-def edge_of(instance: InstanceName, edge: domain.Edge) -> MessageEdge:
-    """Dress a domain edge for the schema."""
-    return MessageEdge(cursor=edge.cursor, node=message_of(instance, edge.message))
-
-
-def connection_of(instance: InstanceName, connection: domain.Connection) -> MessageConnection:
-    """Dress a domain connection for the schema."""
-    edges = [edge_of(instance, edge) for edge in connection.edges]
-    return MessageConnection(
-        edges=edges, nodes=[edge.node for edge in edges], page_info=page_info_of(connection)
+def edge_of(instance: InstanceName, edge: domain.Edge, *, through_token: bool = False) -> MessageEdge:
+    """Dress a domain edge for the schema; see ``message_of`` for the token."""
+    return MessageEdge(
+        cursor=edge.cursor, node=message_of(instance, edge.message, through_token=through_token)
     )
 
 
-def page_info_of(connection: domain.Connection) -> PageInfo:
-    """Say what lies beside a page."""
-    edges = connection.edges
+def connection_of(
+    instance: InstanceName, connection: domain.Connection, *, through_token: bool = False
+) -> MessageConnection:
+    """Dress a domain connection for the schema; see ``message_of`` for the token."""
+    edges = [edge_of(instance, edge, through_token=through_token) for edge in connection.edges]
+    return MessageConnection(
+        edges=edges,
+        nodes=[edge.node for edge in edges],
+        page_info=page_info_of(connection, [edge.cursor for edge in edges]),
+    )
+
+
+def page_info_of(page: domain.Connection | domain.Hits | domain.Patients, cursors: Sequence[str]) -> PageInfo:
+    """Say what lies beside a page whose entries have these cursors."""
     return PageInfo(
-        has_next_page=connection.has_next_page,
-        has_previous_page=connection.has_previous_page,
-        start_cursor=edges[0].cursor if edges else None,
-        end_cursor=edges[-1].cursor if edges else None,
+        has_next_page=page.has_next_page,
+        has_previous_page=page.has_previous_page,
+        start_cursor=cursors[0] if cursors else None,
+        end_cursor=cursors[-1] if cursors else None,
     )

@@ -42,6 +42,10 @@ class Records:
             raise outcome
         return outcome
 
+    def know(self, record: PatientRecord) -> None:
+        """Take a record that came with a list: it need not be read again."""
+        self._outcomes.setdefault(record.patient_id, record)
+
     async def _read(self, patient_id: str) -> PatientRecord | GatewayError | None:
         try:
             return await self._service.patient(patient_id)
@@ -104,6 +108,6 @@ class Info(StrawberryInfo[Context, None]):
         return cast("Any", self._raw_info)  # pyright: ignore[reportUnknownMemberType] -- the same
 
 
-ShowPatient: TypeAlias = Callable[[Info, Conversation], Awaitable[Any] | Any]
-"""Builds the Patient of a conversation. Patients and messages name each other; this keeps their modules
-from importing each other."""
+ShowPatient: TypeAlias = Callable[[Info, Conversation, bool], Awaitable[Any] | Any]
+"""Builds the Patient of a conversation; the flag tells that a chat token opened it. Patients and messages
+name each other; this keeps their modules from importing each other."""

@@ -13,11 +13,13 @@ from typing import Annotated
 import strawberry
 from strawberry.utils.str_converters import to_camel_case
 
+from gateway.domain import connection as domain
 from gateway.domain.connection import Filter, Window
+from gateway.domain.errors import Forbidden
 from gateway.domain.identity import patient_node_id
 from gateway.domain.model import Conversation, PatientRecord
 from gateway.graphql.arguments import After, Before, First, Last
-from gateway.graphql.connection import MessageConnection, connection_of
+from gateway.graphql.connection import MessageConnection, PageInfo, connection_of, page_info_of
 from gateway.graphql.context import Info
 from gateway.graphql.selection import selects
 
@@ -41,6 +43,7 @@ class Patient(Node):
     """Plain attributes, but for the conversation, which is read from Welkin."""
 
     conversation: strawberry.Private[Conversation]
+    through_token: strawberry.Private[bool]
     patient_id: strawberry.ID = strawberry.field(description="Welkin's own id of the patient")
     first_name: str | None = strawberry.field(default=None, description="Given name")
     middle_name: str | None = strawberry.field(default=None, description="Middle name")
@@ -71,6 +74,8 @@ class Patient(Node):
         ] = False,
     ) -> MessageConnection:
         """Read a window of the conversation."""
+        if self.through_token:
+            raise Forbidden("A chat token opens its conversation alone: page through it with portalMessages.")
         window = Window(first=first, after=after, last=last, before=before)
         window.check()
         found = await info.context.service.messages(
@@ -78,6 +83,23 @@ class Patient(Node):
         )
         info.context.take(len(found.edges))
         return connection_of(self.conversation.instance, found)
+
+
+@strawberry.type(description="A patient and the cursor that finds the place in the list again")
+class PatientEdge:
+    """One entry of the list."""
+
+    cursor: str = strawberry.field(description="Opaque; good for `after` of the same list")
+    node: Patient = strawberry.field(description="The patient, with the record that the list told")
+
+
+@strawberry.type(description="Patients in Welkin's order")
+class PatientConnection:
+    """A page of the list of patients."""
+
+    edges: list[PatientEdge] = strawberry.field(description="The patients of this page with their cursors")
+    nodes: list[Patient] = strawberry.field(description="The patients of this page")
+    page_info: PageInfo = strawberry.field(description="What lies on either side of this page")
 
 
 async def find_patient(info: Info, conversation: Conversation) -> Patient | None:
@@ -88,10 +110,10 @@ async def find_patient(info: Info, conversation: Conversation) -> Patient | None
     return None if record is None else _patient_of(conversation, record)
 
 
-def show_patient(info: Info, conversation: Conversation) -> Patient | Awaitable[Patient]:
-    """Give the patient of a message, at once where the record is not needed."""
-    if not _needs_record(info):
-        return _patient_of(conversation, None)
+def show_patient(info: Info, conversation: Conversation, through_token: bool) -> Patient | Awaitable[Patient]:  # noqa: FBT001 -- as the type has it
+    """Give the patient of a message, at once where the record is not needed, or not to be read."""
+    if through_token or not _needs_record(info):
+        return _patient_of(conversation, None, through_token=through_token)
     return _read_patient(info, conversation)
 
 
@@ -104,10 +126,29 @@ def _needs_record(info: Info) -> bool:
     return selects(info, RECORD_FIELDS, _TYPES)
 
 
-def _patient_of(conversation: Conversation, record: PatientRecord | None) -> Patient:
+def patient_connection_of(info: Info, found: domain.Patients) -> PatientConnection:
+    """Dress a window on the list of patients; their records need not be read again."""
+    name = info.context.service.name
+    edges: list[PatientEdge] = []
+    for cursor, record in found.edges:
+        info.context.records.know(record)
+        edges.append(
+            PatientEdge(cursor=cursor, node=_patient_of(Conversation(name, record.patient_id), record))
+        )
+    return PatientConnection(
+        edges=edges,
+        nodes=[edge.node for edge in edges],
+        page_info=page_info_of(found, [edge.cursor for edge in edges]),
+    )
+
+
+def _patient_of(
+    conversation: Conversation, record: PatientRecord | None, *, through_token: bool = False
+) -> Patient:
     known = PatientRecord(conversation.patient_id) if record is None else record
     return Patient(
         conversation=conversation,
+        through_token=through_token,
         id=strawberry.ID(patient_node_id(conversation)),
         patient_id=strawberry.ID(conversation.patient_id),
         first_name=known.first_name,

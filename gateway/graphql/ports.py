@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from gateway.domain.connection import Connection, Edge, Filter, Window
+from gateway.domain.connection import Connection, Edge, Filter, Hits, Patients, Window
 from gateway.domain.model import ApiVersion, Capability, InstanceName, PatientRecord
+from gateway.domain.ports import FileStream
 
 
 class InstanceService(Protocol):
@@ -57,11 +59,30 @@ class InstanceService(Protocol):
         """Give every message newer than the cursor (or than now), oldest first, each once, without end."""
         ...
 
-    async def search(self, query: str, patient_id: str | None, window: Window, /) -> Connection:
+    async def search(self, query: str, patient_id: str | None, window: Window, /) -> Hits:
         """Find messages by their text, newest first.
 
         Raises:
+            BadInput: the query is blank or too long.
+            InvalidCursor: the cursor is not one of this search.
             Unsupported: the upstream version cannot search like this.
+        """
+        ...
+
+    async def around(self, patient_id: str, place: str, older: int, newer: int, /) -> Connection:
+        """Read the conversation around a hit, whose ``place`` the search told.
+
+        Raises:
+            NotFound: the message is not in its conversation any more.
+        """
+        ...
+
+    async def patients(self, search: str | None, window: Window, /) -> Patients:
+        """Read a window of the list of patients, in the upstream's order.
+
+        Raises:
+            BadInput: ``search`` is blank or too long.
+            InvalidCursor: the cursor is not one of this list.
         """
         ...
 
@@ -69,8 +90,32 @@ class InstanceService(Protocol):
         """Read the conversation that a secure patient chat token opens.
 
         Raises:
+            Unauthenticated: the token opens nothing (any more).
             Unsupported: the upstream version knows no such tokens.
         """
+        ...
+
+    def follow_portal(self, token: str, after: str | None, /) -> AsyncGenerator[Edge]:
+        """Follow the conversation that a chat token opens, as ``follow`` does by the patient's id.
+
+        Raises:
+            Unauthenticated: the token opens nothing (any more).
+            Unsupported: the upstream version knows no such tokens.
+        """
+        ...
+
+    def open_file(self, file_id: str, byte_range: str | None, /) -> AbstractAsyncContextManager[FileStream]:
+        """Open an attachment. ``byte_range`` is a Range header's value. Entering and calling both may raise.
+
+        Raises:
+            BadInput: the id cannot be one, or the file has no such range.
+            NotFound: there is no such file.
+            Unsupported: the upstream version has no files.
+        """
+        ...
+
+    def record_changed(self, patient_id: str, /) -> None:
+        """Take note that a patient's record has changed. Returns at once and never fails."""
         ...
 
     def wake(self, patient_id: str, /) -> None:

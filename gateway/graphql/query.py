@@ -11,11 +11,11 @@ from gateway.domain.connection import Window
 from gateway.domain.errors import LimitExceeded
 from gateway.domain.identity import check_upstream_id, read_patient_node_id
 from gateway.domain.model import Conversation
-from gateway.graphql.arguments import After, Before, First, Last, PatientId
+from gateway.graphql.arguments import After, Before, First, Last, PatientId, Token, check_token
 from gateway.graphql.connection import MessageConnection, connection_of
 from gateway.graphql.context import Info
 from gateway.graphql.instance import Instance, instance_of
-from gateway.graphql.patient import Node, Patient, find_patient
+from gateway.graphql.patient import Node, Patient, PatientConnection, find_patient, patient_connection_of
 from gateway.graphql.search import MessageSearchConnection, search_connection_of
 
 MAX_NODES = 100
@@ -62,6 +62,30 @@ class Query:
         checked = check_upstream_id(patient_id, "patientId")
         return await find_patient(info, Conversation(info.context.service.name, checked))
 
+    @strawberry.field(
+        description="The patients of this instance, in Welkin's order. The list tells their records: "
+        "no further request for them"
+    )
+    async def patients(
+        self,
+        info: Info,
+        *,
+        first: Annotated[
+            int | None, strawberry.argument(description="How many; 0 to 200, 50 if left out")
+        ] = None,
+        after: Annotated[
+            str | None, strawberry.argument(description="Only patients behind the one with this cursor")
+        ] = None,
+        search: Annotated[
+            str | None,
+            strawberry.argument(description="Only patients whose names or numbers contain this"),
+        ] = None,
+    ) -> PatientConnection:
+        """Read a window of the list of patients."""
+        window = Window(first=first, after=after)
+        window.check()
+        return patient_connection_of(info, await info.context.service.patients(search, window))
+
     @strawberry.field(description="Messages whose text contains the query, newest first")
     async def search_messages(
         self,
@@ -80,14 +104,17 @@ class Query:
         checked = None if patient_id is None else check_upstream_id(patient_id, "patientId")
         service = info.context.service
         found = await service.search(query, checked, window)
-        info.context.take(len(found.edges))
+        info.context.take(len(found.hits))
         return search_connection_of(service.name, found)
 
-    @strawberry.field(description="The conversation that a secure patient chat token opens; v2 only")
+    @strawberry.field(
+        description="The conversation that a secure patient chat token opens; v2 only. The patient's record "
+        "stays closed: its fields are null"
+    )
     async def portal_messages(
         self,
         info: Info,
-        token: Annotated[str, strawberry.argument(description="The secure patient chat token")],
+        token: Token,
         *,
         first: First = None,
         after: After = None,
@@ -98,9 +125,9 @@ class Query:
         window = Window(first=first, after=after, last=last, before=before)
         window.check()
         service = info.context.service
-        found = await service.portal_messages(token, window)
+        found = await service.portal_messages(check_token(token), window)
         info.context.take(len(found.edges))
-        return connection_of(service.name, found)
+        return connection_of(service.name, found, through_token=True)
 
 
 async def _find_node(info: Info, node_id: str) -> Patient | None:

@@ -7,10 +7,11 @@ from typing import Annotated
 import strawberry
 
 from gateway.domain import connection as domain
-from gateway.domain.connection import Window
-from gateway.domain.errors import Unsupported
+from gateway.domain.connection import MAX_PAGE
+from gateway.domain.errors import BadInput
 from gateway.domain.model import InstanceName
-from gateway.graphql.connection import MessageConnection, PageInfo, page_info_of
+from gateway.graphql.connection import MessageConnection, PageInfo, connection_of, page_info_of
+from gateway.graphql.context import Info
 from gateway.graphql.message import Message, message_of
 
 
@@ -18,15 +19,17 @@ from gateway.graphql.message import Message, message_of
 class MessageSearchEdge:
     """One hit."""
 
+    place: strawberry.Private[str]
     cursor: str = strawberry.field(description="Opaque; good for `after` of the same search")
     node: Message = strawberry.field(description="The message")
 
     @strawberry.field(
         description="The conversation around the hit: up to `newer` messages, the hit itself, "
-        "up to `older` messages; newest first"
+        "up to `older` messages; newest first. Its cursors are those of the patient's `messages`"
     )
     async def context(
         self,
+        info: Info,
         older: Annotated[
             int, strawberry.argument(description="How many messages older than the hit; 0 to 200")
         ] = 5,
@@ -34,10 +37,15 @@ class MessageSearchEdge:
             int, strawberry.argument(description="How many messages newer than the hit; 0 to 200")
         ] = 5,
     ) -> MessageConnection:
-        """Check the sizes; no instance can find the place of a hit in its conversation yet."""
-        Window(first=older).check()
-        Window(first=newer).check()
-        raise Unsupported("This instance cannot show the conversation around a hit.")
+        """Read the messages on both sides of the hit."""
+        for name, count in (("older", older), ("newer", newer)):
+            if not 0 <= count <= MAX_PAGE:
+                raise BadInput(f"{name} must be between 0 and {MAX_PAGE}.")
+        # Counted before the read: the hits of a page are read around at the same time.
+        info.context.take(older + 1 + newer)
+        conversation = self.node.conversation
+        found = await info.context.service.around(conversation.patient_id, self.place, older, newer)
+        return connection_of(conversation.instance, found)
 
 
 @strawberry.type(description="Hits of a search, newest message first")
@@ -49,11 +57,14 @@ class MessageSearchConnection:
     page_info: PageInfo = strawberry.field(description="What lies on either side of this page")
 
 
-def search_connection_of(instance: InstanceName, found: domain.Connection) -> MessageSearchConnection:
+def search_connection_of(instance: InstanceName, found: domain.Hits) -> MessageSearchConnection:
     """Dress what a search found for the schema."""
     edges = [
-        MessageSearchEdge(cursor=edge.cursor, node=message_of(instance, edge.message)) for edge in found.edges
+        MessageSearchEdge(place=hit.place, cursor=hit.cursor, node=message_of(instance, hit.message))
+        for hit in found.hits
     ]
     return MessageSearchConnection(
-        edges=edges, nodes=[edge.node for edge in edges], page_info=page_info_of(found)
+        edges=edges,
+        nodes=[edge.node for edge in edges],
+        page_info=page_info_of(found, [edge.cursor for edge in edges]),
     )

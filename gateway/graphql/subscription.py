@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import strawberry
 
 from gateway.domain.identity import check_upstream_id
-from gateway.graphql.arguments import PatientId
+from gateway.graphql.arguments import PatientId, Token, check_token
 from gateway.graphql.connection import MessageEdge, edge_of
 from gateway.graphql.context import Info
+
+After: TypeAlias = Annotated[
+    str | None,
+    strawberry.argument(
+        description="A cursor of the same conversation; left out: newer than the moment of subscribing"
+    ),
+]
 
 
 @strawberry.type(description="Everything that can be followed")
@@ -26,13 +33,7 @@ class Subscription:
         self,
         info: Info,
         patient_id: PatientId,
-        after: Annotated[
-            str | None,
-            strawberry.argument(
-                description="A cursor of the same conversation; "
-                "left out: newer than the moment of subscribing"
-            ),
-        ] = None,
+        after: After = None,
     ) -> AsyncGenerator[MessageEdge]:
         """Follow one conversation."""
         service = info.context.service
@@ -41,3 +42,18 @@ class Subscription:
             async for edge in tail:
                 info.context.start_event()
                 yield edge_of(service.name, edge)
+
+    @strawberry.subscription(
+        description="As `messageAdded`, for the conversation that a secure patient chat token opens; "
+        "v2 only. The patient's record stays closed: its fields are null"
+    )
+    async def portal_message_added(
+        self, info: Info, token: Token, after: After = None
+    ) -> AsyncGenerator[MessageEdge]:
+        """Follow the conversation behind a token."""
+        service = info.context.service
+        tail = service.follow_portal(check_token(token), after)
+        async with aclosing(tail):
+            async for edge in tail:
+                info.context.start_event()
+                yield edge_of(service.name, edge, through_token=True)

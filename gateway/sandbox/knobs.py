@@ -99,6 +99,10 @@ class Knobs:
     v2_portal_refusal: Literal[401, 403, 404, 410] = 401
     v2_disposition: bool = True
     """Whether a file comes with its name in ``Content-Disposition``."""
+    v2_ranges: bool = True
+    """Whether a part of a file can be asked for."""
+    v2_accept_ranges: Literal["bytes", "true"] = "bytes"
+    """How a file says so; ``true`` was recorded (v1, R)."""
 
 
 class UnknownKnob(ValueError):

@@ -17,6 +17,9 @@ CHUNK = 64 * 1024
 """Bytes of a file that are handed out at a time."""
 
 
+_DIGITS = b"0123456789abcdef"
+
+
 @dataclass(frozen=True, slots=True)
 class Author:
     """Who wrote a message. ``name`` is shown for the care team only (v1 ``titleName``, R)."""
@@ -36,15 +39,18 @@ class StoredFile:
     size: int
     content: bytes | None = None
 
-    def chunks(self) -> Iterator[bytes]:
-        """Give the bytes piece by piece, so that a large file is never held whole."""
-        for start in range(0, self.size, CHUNK):
-            length = min(CHUNK, self.size - start)
-            yield self.content[start : start + length] if self.content is not None else _pattern(length)
+    def chunks(self, first: int = 0, last: int | None = None) -> Iterator[bytes]:
+        """Give the bytes from one to another piece by piece, so that a large file is never held whole."""
+        end = self.size if last is None else last + 1
+        for start in range(first, end, CHUNK):
+            stop = min(start + CHUNK, end)
+            yield self.content[start:stop] if self.content is not None else _pattern(start, stop)
 
 
-def _pattern(length: int) -> bytes:
-    return (b"0123456789abcdef" * (length // 16 + 1))[:length]
+def _pattern(start: int, stop: int) -> bytes:
+    """Give a part of sixteen digits that repeat; each block of sixteen bytes is the same."""
+    skipped = start % len(_DIGITS)
+    return (_DIGITS * ((stop - start + skipped) // len(_DIGITS) + 1))[skipped : skipped + stop - start]
 
 
 @dataclass(frozen=True, slots=True)

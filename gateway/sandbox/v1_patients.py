@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.sandbox import v1_shapes
 from gateway.sandbox.answers import Answer, Call, Refused, bad_value, json_answer, read_count, read_object
-from gateway.sandbox.bending import bend_object
+from gateway.sandbox.bending import bend_items, bend_object
 from gateway.sandbox.live import Sandbox
 from gateway.sandbox.records import StoredPatient
 
@@ -31,15 +31,21 @@ def read_patient(sandbox: Sandbox, call: Call) -> Answer:
 
 
 def list_patients(sandbox: Sandbox, call: Call) -> Answer:
-    """Answer ``GET …/patients``: a Spring page, perhaps of those with an e-mail address (D1)."""
-    email = call.query.get("email")
-    return _page(sandbox, call, [each for each in _all(sandbox) if email is None or each.email == email])
+    """Answer ``GET …/patients``: a Spring page, perhaps of those with an e-mail address or a text (D1)."""
+    email, text = call.query.get("email"), call.query.get("query", "").casefold()
+    found = [each for each in _all(sandbox) if email is None or each.email == email]
+    return _page(sandbox, call, [each for each in found if text in _searched(each)])
 
 
 def filter_patients(sandbox: Sandbox, call: Call) -> Answer:
     """Answer ``POST …/by-filter/patients``; an empty filter gives everyone (R)."""
     read_object(call.body or b"{}")
     return _page(sandbox, call, _all(sandbox))
+
+
+def _searched(record: StoredPatient) -> str:
+    """Give what ``query`` looks at: names and numbers (A)."""
+    return " ".join(filter(None, (record.full_name, record.mrn, record.phone, record.email))).casefold()
 
 
 def _all(sandbox: Sandbox) -> list[StoredPatient]:
@@ -50,5 +56,5 @@ def _page(sandbox: Sandbox, call: Call, records: list[StoredPatient]) -> Answer:
     page = read_count(call.query, "page", 0, 0)
     size = min(read_count(call.query, "size", DEFAULT_SIZE, 1), MAX_SIZE)
     shown = records[page * size : (page + 1) * size]
-    items = [v1_shapes.patient(record, sandbox.knobs) for record in shown]
+    items = bend_items(call.fault, [v1_shapes.patient(record, sandbox.knobs) for record in shown])
     return json_answer(v1_shapes.spring_page(items, page, size, len(records)))

@@ -23,6 +23,7 @@ from gateway.sandbox.bending import bend_items, bend_object, newest_shown, repea
 from gateway.sandbox.clock import to_ms
 from gateway.sandbox.history import History
 from gateway.sandbox.live import Sandbox
+from gateway.sandbox.ranges import read_part
 from gateway.sandbox.records import Author, StoredFile, StoredMessage
 from gateway.sandbox.v2_envelopes import Numbers, wrap
 
@@ -114,14 +115,28 @@ def search_messages(sandbox: Sandbox, call: Call) -> Answer:
 
 
 def read_file(sandbox: Sandbox, call: Call) -> Answer:
-    """Answer ``GET …/chat/files/{fileId}`` with the bytes; the name is optional (D2 on SMS and calls, R)."""
+    """Answer ``GET …/chat/files/{fileId}`` with the bytes; the name is optional (D2 on SMS and calls, R).
+
+    Parts of a file are documented nowhere; a recorded download says that there are (R).
+    """
     file = sandbox.store.files.get(call.path["file"])
     if file is None:
         raise Refused(404, "FILE_NOT_FOUND", "CHAT", {"id": call.path["file"]})
-    headers = [("content-length", str(file.size))]
-    if sandbox.knobs.v2_disposition:
-        headers.append(("content-disposition", _disposition(file.name)))
-    return Answer(200, b"", file.content_type, tuple(headers), file.chunks())
+    headers = [("content-disposition", _disposition(file.name))] if sandbox.knobs.v2_disposition else []
+    if not sandbox.knobs.v2_ranges:
+        headers.append(("content-length", str(file.size)))
+        return Answer(200, b"", file.content_type, tuple(headers), file.chunks())
+    headers.append(("accept-ranges", sandbox.knobs.v2_accept_ranges))
+    part = read_part(call.headers.get("range"), file.size)
+    if part is None:
+        headers.append(("content-length", str(file.size)))
+        return Answer(200, b"", file.content_type, tuple(headers), file.chunks())
+    first, last = part
+    headers += [
+        ("content-length", str(last - first + 1)),
+        ("content-range", f"bytes {first}-{last}/{file.size}"),
+    ]
+    return Answer(206, b"", file.content_type, tuple(headers), file.chunks(first, last))
 
 
 def find_history(sandbox: Sandbox, patient_id: str) -> History:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.sandbox import v2_shapes
 from gateway.sandbox.answers import Answer, Call, Refused, bad_value, json_answer, read_count
-from gateway.sandbox.bending import bend_object
+from gateway.sandbox.bending import bend_items, bend_object
 from gateway.sandbox.live import Sandbox
 from gateway.sandbox.records import StoredPatient
 
@@ -31,7 +31,7 @@ def list_patients(sandbox: Sandbox, call: Call) -> Answer:
     shown = found[page * size : (page + 1) * size]
     return json_answer(
         {
-            "content": [v2_shapes.patient(record, sandbox.knobs) for record in shown],
+            "content": bend_items(call.fault, [v2_shapes.patient(record, sandbox.knobs) for record in shown]),
             "totalElements": len(found),
             "totalPages": -(-len(found) // size),
             "page": page,

@@ -27,7 +27,12 @@ async def deliver(answer: Answer, fault: Fault | None, receive: Receive, send: S
         case "reset" | "stored_reset":
             await _reset(receive, send)
         case "reset_mid_body":
-            await _send_half(answer, receive, send)
+            await _send_share(answer, 1 / 2, send)
+            await asyncio.sleep(FLUSH_SECONDS)
+            await _reset(receive, send)
+        case "truncated" if answer.chunks is not None:
+            await _send_share(answer, 2 / 3, send)
+            _connection(send).close()
         case "truncated":
             body = answer.body[: len(answer.body) * 2 // 3]
             await _send(answer, iter([body]), len(body) if sized else None, send)
@@ -38,9 +43,9 @@ async def deliver(answer: Answer, fault: Fault | None, receive: Receive, send: S
                 await _send(answer, iter([answer.body]), len(answer.body), send)
         case "slow" if fault:
             if not await wait(fault.number("seconds", 1), receive):
-                await _send_whole(answer, send, sized=sized)
+                await _send_whole(answer, receive, send, sized=sized)
         case _:
-            await _send_whole(answer, send, sized=sized)
+            await _send_whole(answer, receive, send, sized=sized)
 
 
 async def wait(seconds: float, receive: Receive) -> bool:
@@ -53,11 +58,26 @@ async def wait(seconds: float, receive: Receive) -> bool:
     return False
 
 
-async def _send_whole(answer: Answer, send: Send, *, sized: bool) -> None:
+async def _send_whole(answer: Answer, receive: Receive, send: Send, *, sized: bool) -> None:
     if answer.chunks is not None:
-        await _send(answer, answer.chunks, None, send)
+        await _stream(answer, answer.chunks, receive, send)
     else:
         await _send(answer, iter([answer.body]), len(answer.body) if sized else None, send)
+
+
+async def _stream(answer: Answer, chunks: Iterator[bytes], receive: Receive, send: Send) -> None:
+    """Send a body piece by piece, and make no more pieces once the client has gone."""
+    gone = asyncio.ensure_future(receive())
+    try:
+        await send(_start(answer, None))
+        for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await asyncio.sleep(0)  # a server may take any number of pieces without a pause
+            if gone.done():
+                return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    finally:
+        gone.cancel()
 
 
 async def _send(answer: Answer, chunks: Iterator[bytes], length: int | None, send: Send) -> None:
@@ -78,25 +98,34 @@ async def _drip(answer: Answer, fault: Fault, receive: Receive, send: Send) -> N
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _send_half(answer: Answer, receive: Receive, send: Send) -> None:
-    body = _whole_body(answer)
-    await send(_start(answer, None if answer.chunks is not None else len(body)))
-    await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-    await asyncio.sleep(FLUSH_SECONDS)
-    await _reset(receive, send)
+async def _send_share(answer: Answer, share: float, send: Send) -> None:
+    """Send a part of a body, of which the headers announce the whole."""
+    announced = dict(answer.headers).get("content-length", len(answer.body))
+    left = int(int(announced) * share)
+    await send(_start(answer, None if answer.chunks is not None else len(answer.body)))
+    for chunk in iter([answer.body]) if answer.chunks is None else answer.chunks:
+        await send({"type": "http.response.body", "body": chunk[:left], "more_body": True})
+        left -= len(chunk)
+        if left <= 0:
+            break
 
 
 async def _reset(receive: Receive, send: Send) -> None:
     """Close the connection with a TCP reset; below another server than uvicorn, by an error."""
-    transport: Any = getattr(getattr(send, "__self__", None), "transport", None)
-    if transport is None:
-        raise ConnectionResetError("The fault asks for a reset.")
+    transport = _connection(send)
     connection = transport.get_extra_info("socket")
     if connection is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _connection(send: Send) -> Any:
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is None:
+        raise ConnectionResetError("The fault asks for a connection that breaks off.")
+    return transport
 
 
 def _whole_body(answer: Answer) -> bytes:

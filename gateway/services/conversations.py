@@ -106,7 +106,8 @@ class Conversations:
 
 def position(placed: Placed) -> Position:
     """Give the place of a message, as a cursor keeps it."""
-    return Position(placed.message.external_id, placed.message.created_at, placed.hints)
+    message = placed.message
+    return Position(message.external_id, message.created_at, placed.hints, local=placed.local)
 
 
 def _walk(window: Window, bounds: Bounds) -> paging.Walk[paging.Cut]:

@@ -7,6 +7,8 @@ where the upstream names them (v1), else its id and time.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.domain import paging
 from gateway.domain.connection import DEFAULT_PAGE, MAX_PAGE, Connection, Filter, Hit, Hits, Window
 from gateway.domain.cursor import CursorKeys, Cursors, Seal
@@ -16,7 +18,6 @@ from gateway.domain.model import Capability, Conversation, InstanceName
 from gateway.domain.paging import Bounds
 from gateway.domain.ports import Reads, Welkin
 from gateway.domain.scan import Placed
-from gateway.domain.target import Position
 from gateway.services.conversations import Conversations, position
 from gateway.services.walking import drive
 
@@ -102,7 +103,7 @@ class Search:
     def _hit(self, cursors: Cursors, placed: Placed) -> Hit:
         found = position(placed)
         message = placed.message
-        place = Position(found.external_id, found.time, placed.beside)
+        place = replace(found, hints=placed.beside)
         conversation = self._conversations.cursors(message.patient_id)
         return Hit(
             cursors.make(found, Filter()),

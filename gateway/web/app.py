@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -16,23 +15,22 @@ from starlette.routing import Route, WebSocketRoute
 
 from gateway.domain.model import InstanceName
 from gateway.graphql.execution import Executor
-from gateway.web import graphiql
+from gateway.web import graphiql, rest
 from gateway.web.answers import HttpProblem, problem_response
 from gateway.web.envelope import Envelope
+from gateway.web.events import EventsDoor
+from gateway.web.files import FilesDoor
 from gateway.web.graphql_http import GraphQLDoor
 from gateway.web.health import HealthDoor
 from gateway.web.instances import Instances
 from gateway.web.metrics import Metrics
 from gateway.web.options import InstanceEntry, Readiness, WebOptions
-from gateway.web.webhooks import BODY, HEADERS, WebhookDoor
+from gateway.web.webhooks import WebhookDoor
 from gateway.web.websocket_door import WebSocketDoor
 
-_PREFIX = "/{tenant}/{instance}"
-
-_CORS_HEADERS = ("Accept", "Authorization", "Content-Type", "X-API-Key")
+_CORS_HEADERS = ("Accept", "Authorization", "Content-Type", "Range", "X-API-Key")
+_CORS_SHOWN = ("X-Request-Id", "Retry-After", "Accept-Ranges", "Content-Disposition", "Content-Range")
 _CORS_SECONDS = 600
-
-_Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_web(
@@ -62,15 +60,17 @@ def create_web(
     app.state.drain = drain
     app.state.metrics = metrics
     _add_graphql(app, known, options, metrics)
-    _add_webhooks(app, WebhookDoor(known, metrics, options.body_seconds))
-    _add_health(app, HealthDoor(readiness, drain, metrics))
+    seconds = options.body_seconds
+    rest.add_webhooks(app, WebhookDoor(known, metrics, seconds), EventsDoor(known, metrics, seconds))
+    rest.add_files(app, FilesDoor(known, metrics))
+    rest.add_health(app, HealthDoor(readiness, drain, metrics))
     if options.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(options.cors_origins),
             allow_methods=["GET", "POST"],
             allow_headers=list(_CORS_HEADERS),
-            expose_headers=["X-Request-Id", "Retry-After"],
+            expose_headers=list(_CORS_SHOWN),
             max_age=_CORS_SECONDS,
         )
     app.add_middleware(Envelope, metrics=metrics)
@@ -91,81 +91,11 @@ def _add_graphql(app: FastAPI, instances: Instances, options: WebOptions, metric
     socket = WebSocketDoor(
         executor=executor, instances=instances, options=options, drain=drain, metrics=metrics
     )
-    for path in (f"{_PREFIX}/graphql", "/graphql"):
+    for path in (f"{rest.PREFIX}/graphql", "/graphql"):
         app.router.routes.append(Route(path, http))
         app.router.routes.append(WebSocketRoute(path, socket))
     if options.graphiql:
         app.router.routes.append(Route("/graphiql/{name}", graphiql.GraphiqlFiles().serve, methods=["GET"]))
-
-
-def _add_webhooks(app: FastAPI, door: WebhookDoor) -> None:
-    responses = {
-        200: "Taken",
-        400: "Not the documented body",
-        401: "Wrong or missing credentials",
-        403: "For another instance",
-        404: "No such instance",
-        408: "The body took too long",
-        413: "The body is too large",
-        415: "Not JSON",
-    }
-    for prefix in (_PREFIX, ""):
-        extra = {"parameters": _path_parameters(prefix) + HEADERS, "requestBody": BODY}
-        _add(
-            app,
-            "POST",
-            f"{prefix}/webhooks/chat",
-            door.take,
-            summary="Welkin's chat webhook",
-            responses=responses,
-            extra=extra,
-        )
-
-
-def _add_health(app: FastAPI, door: HealthDoor) -> None:
-    _add(app, "GET", "/healthz", door.live, summary="Whether the process lives", responses={200: "It does"})
-    answers = {200: "Ready", 503: "Not ready; the body says why"}
-    _add(app, "GET", "/readyz", door.ready, summary="Whether requests should be sent here", responses=answers)
-    _add(
-        app,
-        "GET",
-        "/metrics",
-        door.show_metrics,
-        summary="Counters for Prometheus",
-        responses={200: "The counters"},
-    )
-
-
-def _add(
-    app: FastAPI,
-    method: str,
-    path: str,
-    handler: _Handler,
-    *,
-    summary: str,
-    responses: Mapping[int, str],
-    extra: Mapping[str, Any] | None = None,
-) -> None:
-    app.add_api_route(
-        path,
-        handler,
-        methods=[method],
-        summary=summary,
-        # Left out, the framework would publish the handler's docstring.
-        description=summary,
-        response_class=Response,
-        responses={status: {"description": what} for status, what in responses.items()},
-        openapi_extra=dict(extra or {}),
-    )
-
-
-def _path_parameters(prefix: str) -> list[dict[str, Any]]:
-    if not prefix:
-        return []
-    return [
-        {"name": name, "in": "path", "required": True, "description": what, "schema": {"type": "string"}}
-        for name, what in (("tenant", "The organisation"), ("instance", "The environment"))
-    ]
 
 
 async def _answer_problem(_request: Request, error: Exception) -> Response:

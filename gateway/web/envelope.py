@@ -70,8 +70,10 @@ class Envelope:
             body = {"errors": [show_fault(error, request_id_of(scope))]}
             if watch.status == 0:
                 await Response(encode(body), 500, media_type=JSON)(scope, receive, watch)
-        seconds = None if watch.streams else time.monotonic() - began
-        self.metrics.answered(door_of(scope["path"]), watch.status, seconds)
+        door = door_of(scope["path"])
+        # How long a stream or a file takes tells of the client, not of the gateway.
+        seconds = None if watch.streams or door == "files" else time.monotonic() - began
+        self.metrics.answered(door, watch.status, seconds)
 
 
 @dataclass(slots=True)

@@ -41,6 +41,15 @@ class Metrics:
         self._webhooks = Counter(
             "gateway_webhooks", "Webhooks by the status of the answer.", ["status"], registry=registry
         )
+        self._events = Counter(
+            "gateway_webhook_events",
+            "Platform webhooks by the status of the answer and what they led to.",
+            ["status", "effect"],
+            registry=registry,
+        )
+        self._files = Counter(
+            "gateway_files", "Files by what became of them.", ["outcome"], registry=registry
+        )
 
     def answered(self, door: str, status: int, seconds: float | None) -> None:
         """Count an HTTP answer; ``None`` seconds for a stream, whose length says nothing."""
@@ -68,3 +77,11 @@ class Metrics:
     def webhook(self, status: int) -> None:
         """Count a webhook."""
         self._webhooks.labels(str(status)).inc()
+
+    def event(self, status: int, effect: str) -> None:
+        """Count a platform webhook."""
+        self._events.labels(str(status), effect).inc()
+
+    def file(self, outcome: str) -> None:
+        """Count a file that was asked for."""
+        self._files.labels(outcome).inc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -29,12 +30,43 @@ class WebOptions:
     """Operations that run at once on one WebSocket."""
 
 
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureOptions:
+    """How the platform's webhooks are signed: HMAC-SHA256 over the body, hex or base64.
+
+    With a ``timestamp_header`` (Unix time), what is signed is the header's text, a full stop and the
+    body, and the time may be off by ``tolerance_seconds`` either way.
+    """
+
+    secret: bytes = field(repr=False)
+    header: str = "X-Welkin-Signature"
+    timestamp_header: str | None = None
+    tolerance_seconds: float = 300
+
+    def __post_init__(self) -> None:
+        """Refuse what would let anybody in, or nobody."""
+        if not self.secret:
+            raise ValueError("A webhook's signing secret must not be empty.")
+        if not all(_HEADER.fullmatch(name) for name in (self.header, self.timestamp_header or "x")):
+            raise ValueError("A webhook's signature and timestamp headers must be names of headers.")
+        if self.tolerance_seconds <= 0:
+            raise ValueError("The tolerance of a webhook's timestamp must be positive.")
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceEntry:
-    """An instance, and the pairs of key and secret that its webhooks may carry (several while rotating)."""
+    """An instance, and what makes its webhooks believable.
+
+    ``webhook_credentials`` are pairs of key and secret, several while rotating. ``event_signature``
+    is a second way for the platform's events alone.
+    """
 
     service: InstanceService
     webhook_credentials: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
+    event_signature: SignatureOptions | None = None
 
     def __post_init__(self) -> None:
         """Refuse an empty half: an empty header would match it."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.graphql.execution import Answer
 from gateway.web.answers import encode
+from gateway.web.waiting import settle, until_gone
 
 PING = b":\n\n"
 SEND_SECONDS = 30.0
@@ -42,7 +42,7 @@ class EventStream:
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Stream, and run the operation's clean-up before returning, however it ends."""
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        leaving = [asyncio.create_task(_until_gone(receive)), asyncio.create_task(self.drain.wait())]
+        leaving = [asyncio.create_task(until_gone(receive)), asyncio.create_task(self.drain.wait())]
         try:
             completed = await self._forward(send, leaving)
             # A drained stream ends without `complete`, so that clients come back elsewhere.
@@ -54,7 +54,7 @@ class EventStream:
             # The reader has stalled; the server drops the connection of an answer that is left unfinished.
             return
         finally:
-            await _settle(leaving)
+            await settle(leaving)
             await self.answers.aclose()
 
     async def _forward(self, send: Send, leaving: list[asyncio.Task[Any]]) -> bool:
@@ -79,7 +79,7 @@ class EventStream:
                 await _write(send, write_event(answer))
                 upcoming = asyncio.create_task(_next(self.answers))
         finally:
-            await _settle([upcoming])
+            await settle([upcoming])
 
 
 async def _next(answers: AsyncGenerator[Answer]) -> Answer | None:
@@ -89,17 +89,3 @@ async def _next(answers: AsyncGenerator[Answer]) -> Answer | None:
 async def _write(send: Send, piece: bytes, *, more: bool = True) -> None:
     async with asyncio.timeout(SEND_SECONDS):
         await send({"type": "http.response.body", "body": piece, "more_body": more})
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _settle(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Cancel what still runs and wait until its clean-up is done."""
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
-        with suppress(asyncio.CancelledError, Exception):
-            await task

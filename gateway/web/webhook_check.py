@@ -25,8 +25,8 @@ def credentials_match(headers: Iterable[tuple[bytes, bytes]], known: Sequence[tu
     compared whatever the others say, so that the time taken tells nothing about which one was wrong.
     """
     received = list(headers)
-    key, has_key = _only(received, KEY)
-    secret, has_secret = _only(received, SECRET)
+    key, has_key = only_header(received, KEY)
+    secret, has_secret = only_header(received, SECRET)
     matched = False
     for known_key, known_secret in known:
         same_key = hmac.compare_digest(key, known_key)
@@ -35,7 +35,7 @@ def credentials_match(headers: Iterable[tuple[bytes, bytes]], known: Sequence[tu
     return matched & has_key & has_secret
 
 
-def _only(headers: list[tuple[bytes, bytes]], name: bytes) -> tuple[bytes, bool]:
+def only_header(headers: list[tuple[bytes, bytes]], name: bytes) -> tuple[bytes, bool]:
     """Give the header's value; not present where it was sent twice, as two readers may pick differently."""
     values = [value for header, value in headers if header.lower() == name]
     return (values[0], True) if len(values) == 1 else (b"", False)
@@ -47,17 +47,40 @@ def read_event(body: bytes, instance: InstanceName) -> str:
     Raises:
         HttpProblem: 400 where it has another form, 403 where it is for another instance.
     """
-    value = read_json(body, "The body")
-    if not isinstance(value, dict):
-        raise HttpProblem(400, "The body must be a JSON object.")
-    event = cast("dict[str, Any]", value)
+    event = read_object(body)
     for name in _FIELDS:
         if not isinstance(event.get(name), str):
             raise HttpProblem(400, f"{name} must be a string.")
+    patient_id = read_patient_id(event["patientId"])
+    if InstanceName(event["tenantName"], event["instanceName"]) != instance:
+        raise other_instance()
+    return patient_id
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Read a body that must be a JSON object.
+
+    Raises:
+        HttpProblem: it is none.
+    """
+    value = read_json(body, "The body")
+    if not isinstance(value, dict):
+        raise HttpProblem(400, "The body must be a JSON object.")
+    return cast("dict[str, Any]", value)
+
+
+def read_patient_id(value: str) -> str:
+    """Give the patient's id.
+
+    Raises:
+        HttpProblem: it cannot be one.
+    """
     try:
-        patient_id = check_upstream_id(event["patientId"], "patientId")
+        return check_upstream_id(value, "patientId")
     except BadInput as error:
         raise HttpProblem(400, error.message) from None
-    if InstanceName(event["tenantName"], event["instanceName"]) != instance:
-        raise HttpProblem(403, "tenantName and instanceName are not this instance's.", code="FORBIDDEN")
-    return patient_id
+
+
+def other_instance() -> HttpProblem:
+    """Give the refusal of a webhook that came to the wrong address."""
+    return HttpProblem(403, "tenantName and instanceName are not this instance's.", code="FORBIDDEN")

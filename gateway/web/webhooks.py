@@ -8,17 +8,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.web.answers import JSON, HttpProblem, problem_response
-from gateway.web.bodies import is_json, read_body
+from gateway.web import webhook_intake as intake
+from gateway.web.answers import JSON
 from gateway.web.instances import Instances
 from gateway.web.metrics import Metrics
 from gateway.web.options import InstanceEntry
 from gateway.web.webhook_check import credentials_match, read_event
-
-MAX_BYTES = 64 * 1024
-"""Of a webhook's body: a message's text and four names."""
-
-TAKEN = b'{"ok":true}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +27,42 @@ class WebhookDoor:
     async def take(self, request: Request) -> Response:
         """Answer one webhook, and count the answer."""
         entry = self.instances.find(request.scope)
-        try:
-            await self._take(request, entry)
-            response = Response(TAKEN, media_type=JSON)
-        except HttpProblem as problem:
-            response = problem_response(problem)
+        response = await intake.answer(self._take(request, entry))
         self.metrics.webhook(response.status_code)
         return response
 
     async def _take(self, request: Request, entry: InstanceEntry) -> None:
         # Credentials first: whoever has none learns nothing else.
         if not credentials_match(request.scope["headers"], entry.webhook_credentials):
-            raise HttpProblem(401, "The webhook's credentials are wrong.", code="UNAUTHENTICATED")
-        content_type = request.headers.get("content-type")
-        if content_type is not None and not is_json(content_type):
-            raise HttpProblem(415, f"The Content-Type must be {JSON}.")
-        body = await read_body(request, MAX_BYTES, self.body_seconds)
+            raise intake.unauthenticated()
+        intake.check_type(request)
+        body = await intake.read(request, self.body_seconds)
         entry.service.wake(read_event(body, entry.service.name))
 
 
-def _header(name: str, what: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": True, "description": what, "schema": {"type": "string"}}
+def header(name: str, what: str, *, required: bool) -> dict[str, Any]:
+    """Describe a header to OpenAPI."""
+    return {
+        "name": name,
+        "in": "header",
+        "required": required,
+        "description": what,
+        "schema": {"type": "string"},
+    }
 
 
-def _text(what: str) -> dict[str, Any]:
+def text(what: str) -> dict[str, Any]:
+    """Describe a string to OpenAPI."""
     return {"type": "string", "description": what}
 
 
 HEADERS = [
-    _header("X-WEBHOOK-API-KEY", "The key configured in Welkin's admin panel"),
-    _header("X-WEBHOOK-API-SECRET", "The secret configured in Welkin's admin panel"),
+    header("X-WEBHOOK-API-KEY", "The key configured in Welkin's admin panel", required=True),
+    header("X-WEBHOOK-API-SECRET", "The secret configured in Welkin's admin panel", required=True),
 ]
+
+ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
+"""An id of Welkin's, as OpenAPI writes it."""
 
 BODY: dict[str, Any] = {
     "required": True,
@@ -73,12 +73,11 @@ BODY: dict[str, Any] = {
                 "type": "object",
                 "required": ["patientId", "tenantName", "instanceName", "message"],
                 "properties": {
-                    "patientId": _text("The patient whose conversation changed")
-                    | {"pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"},
+                    "patientId": text("The patient whose conversation changed") | {"pattern": ID_PATTERN},
                     "patientUrl": {"description": "A page in Welkin; ignored"},
-                    "tenantName": _text("The instance's tenant"),
-                    "instanceName": _text("The instance's name"),
-                    "message": _text("The message's text; ignored"),
+                    "tenantName": text("The instance's tenant"),
+                    "instanceName": text("The instance's name"),
+                    "message": text("The message's text; ignored"),
                 },
             }
         }

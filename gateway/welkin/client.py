@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TypeVar
 
 import orjson
 
-from gateway.domain.errors import BadInput, SendUnconfirmed
+from gateway.domain.errors import BadInput, SendUnconfirmed, UpstreamBadResponse
+from gateway.welkin.downloads import Downloads, Opened
 from gateway.welkin.errors import Asked, error_for
 from gateway.welkin.fields import decode
 from gateway.welkin.paths import with_query
@@ -21,6 +23,12 @@ from gateway.welkin.upstream import Credential, Upstream
 
 _LARGE = 256 * 1024
 """Bodies from here on are read in a thread, so that the event loop serves the others meanwhile."""
+
+_BEARER_TRUSTED = 30.0
+"""Seconds in which a 401 is blamed on the chat token in the request, after a new bearer did not help.
+
+Otherwise everyone with a dead chat token could use up the token requests that Welkin allows.
+"""
 
 T = TypeVar("T")
 
@@ -48,7 +56,11 @@ class Client:
         self._transport = transport or Transport(
             max_calls=upstream.max_calls, max_body_bytes=upstream.max_body_bytes
         )
+        self._downloads = Downloads(
+            max_calls=max(1, upstream.max_calls // 4), max_bytes=upstream.max_file_bytes
+        )
         self._tokens = tokens or Tokens()
+        self._not_the_bearer_until = -math.inf
         self._credential = Credential(self._base, upstream.tenant, upstream.client)
         token_url = upstream.token_url or self._base + token_request.path
         self._token_call = Call("get a token", "POST", token_url, token_request.body)
@@ -68,29 +80,61 @@ class Client:
             GatewayError: what the status table says of the answer, or that there was none.
         """
         call = Call(operation, "GET", self._base + with_query(path, query))
+        body = await self._read(call, asked)
+        return await _translated(body, operation, translate)
+
+    async def search(
+        self, operation: str, path: str, fields: Mapping[str, object], translate: Callable[[object], T]
+    ) -> T:
+        """POST a question that changes nothing, and translate its JSON; no body at all is an empty list.
+
+        Raises:
+            GatewayError: as of a read.
+        """
+        call = Call(operation, "POST", self._base + path, _encoded(fields, "query"))
+        body = await self._read(call, Asked.READ)
+        return await _translated(body.strip() or b"[]", operation, translate)
+
+    async def download(self, operation: str, path: str, headers: Mapping[str, str]) -> Opened:
+        """GET a resource whose body is handed on while it arrives. Whoever gets it leaves its pipe.
+
+        Raises:
+            GatewayError: as of a read.
+        """
+        call = Call(operation, "GET", self._base + path, headers=headers)
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._timeout
+
+        async def opened() -> tuple[str, Opened | Answer]:
+            token = await self._tokens.get(self._credential, self._fetch_token, deadline)
+            answer = await self._downloads.open(
+                call, bearer=token, deadline=deadline, idle_seconds=self._timeout
+            )
+            return token, answer
+
         try:
-            answer = await self._authorized(call)
+            token, answer = await opened()
+            if isinstance(answer, Answer) and answer.status == HTTPStatus.UNAUTHORIZED:
+                self._tokens.refused(self._credential, token)
+                _, answer = await opened()
         except CallFailed as failed:
             raise failed.error from failed
-        if not _is_success(answer):
-            raise error_for(answer, operation, asked, time.time())
-        if len(answer.body) < _LARGE:
-            return translate(decode(answer.body, operation))
-        return await asyncio.to_thread(lambda: translate(decode(answer.body, operation)))
+        if isinstance(answer, Opened):
+            return answer
+        if _is_success(answer):
+            raise UpstreamBadResponse(f"Welkin answered without the file ({operation}).")
+        raise error_for(answer, operation, Asked.READ, time.time())
 
-    async def send(self, operation: str, path: str, fields: dict[str, str]) -> Answer:
+    async def send(self, operation: str, path: str, fields: Mapping[str, str]) -> Answer:
         """POST a message, at most once: repeated only where Welkin refused the token that came with it.
 
         Raises:
             SendUnconfirmed: bytes may have reached Welkin, and no answer says what became of them.
             GatewayError: the message was not sent.
         """
+        body = _encoded(fields, "body")
         try:
-            body = orjson.dumps(fields)
-        except orjson.JSONEncodeError as error:
-            raise BadInput("body must be Unicode text without lone surrogates.") from error
-        try:
-            answer = await self._authorized(Call(operation, "POST", self._base + path, body))
+            answer = await self._authorized(Call(operation, "POST", self._base + path, body), Asked.SEND)
         except CallFailed as failed:
             if failed.maybe_sent:
                 raise SendUnconfirmed(
@@ -103,22 +147,50 @@ class Client:
 
     async def aclose(self) -> None:
         """Wait for the calls under way, then close the connections."""
+        await self._downloads.aclose()
         await self._tokens.aclose()
         await self._transport.aclose()
 
-    async def _authorized(self, call: Call) -> Answer:
-        deadline = asyncio.get_running_loop().time() + self._timeout
+    async def _read(self, call: Call, asked: Asked) -> bytes:
+        try:
+            answer = await self._authorized(call, asked)
+        except CallFailed as failed:
+            raise failed.error from failed
+        if not _is_success(answer):
+            raise error_for(answer, call.operation, asked, time.time())
+        return answer.body
+
+    async def _authorized(self, call: Call, asked: Asked) -> Answer:
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._timeout
         token = await self._tokens.get(self._credential, self._fetch_token, deadline)
         answer = await self._transport.call(call, bearer=token, deadline=deadline)
-        if answer.status != HTTPStatus.UNAUTHORIZED:
+        by_chat_token = asked is Asked.BY_CHAT_TOKEN
+        if answer.status != HTTPStatus.UNAUTHORIZED or (by_chat_token and now() < self._not_the_bearer_until):
             return answer
         self._tokens.refused(self._credential, token)
         token = await self._tokens.get(self._credential, self._fetch_token, deadline)
-        return await self._transport.call(call, bearer=token, deadline=deadline)
+        answer = await self._transport.call(call, bearer=token, deadline=deadline)
+        if answer.status == HTTPStatus.UNAUTHORIZED and by_chat_token:
+            self._not_the_bearer_until = now() + _BEARER_TRUSTED
+        return answer
 
     def _fetch_token(self) -> Awaitable[Answer]:
         deadline = asyncio.get_running_loop().time() + self._timeout
         return self._transport.call(self._token_call, bearer=None, deadline=deadline)
+
+
+async def _translated(body: bytes, operation: str, translate: Callable[[object], T]) -> T:
+    if len(body) < _LARGE:
+        return translate(decode(body, operation))
+    return await asyncio.to_thread(lambda: translate(decode(body, operation)))
+
+
+def _encoded(fields: Mapping[str, object], name: str) -> bytes:
+    try:
+        return orjson.dumps(fields)
+    except orjson.JSONEncodeError:
+        raise BadInput(f"{name} must be Unicode text without lone surrogates.") from None
 
 
 def _is_success(answer: Answer) -> bool:

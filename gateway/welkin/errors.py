@@ -19,6 +19,7 @@ from gateway.domain.errors import (
     NotFound,
     PageRefused,
     SendUnconfirmed,
+    Unauthenticated,
     UpstreamBadResponse,
     UpstreamError,
     UpstreamRateLimited,
@@ -36,6 +37,7 @@ class Asked(Enum):
     READ = auto()
     PAGE_BY_TOKEN = auto()
     SEND = auto()
+    BY_CHAT_TOKEN = auto()
 
 
 # Welkin status --> our error, for every request alike (field notes, 10.5)
@@ -51,11 +53,14 @@ BY_STATUS: Mapping[int, tuple[type[GatewayError], str]] = {
     410: (NotFound, "What was asked for is gone from Welkin"),
     413: (BadInput, "Welkin refused the request as too large"),
     415: (BadInput, "Welkin refused the request"),
+    416: (BadInput, "Welkin has no such part of the file"),
     422: (BadInput, "Welkin refused a value in the request"),
     429: (UpstreamRateLimited, "Welkin asks the gateway to slow down"),
 }
 _TOKEN_DIED = frozenset({400, 404, 410})
 """What a page token answers that Welkin no longer takes (N: 400; 404 and 410 assumed)."""
+_CHAT_TOKEN_DIED = frozenset({401, 403, 404, 410})
+"""What a patient's chat token answers that opens nothing (A: 401)."""
 _UNTOUCHED = frozenset({307, 308})
 """Redirects that say by definition that the request was not acted upon."""
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{1,79}")
@@ -67,7 +72,7 @@ def error_for(answer: Answer, operation: str, asked: Asked, now: float) -> Gatew
     """Give the error for an answer that is not a success."""
     codes = frozenset(error_codes(answer.body))
     kind, words = _kind(answer.status, codes, asked)
-    message = f"{words} ({operation})."
+    message = f"{words}." if kind is Unauthenticated else f"{words} ({operation})."
     if kind is UpstreamRateLimited:
         return UpstreamRateLimited(message, read_retry_after(answer.retry_after, now))
     return kind(message)
@@ -79,6 +84,8 @@ def _kind(status: int, codes: frozenset[str], asked: Asked) -> tuple[type[Gatewa
     if asked is Asked.SEND and _leaves_a_send_open(status):
         return SendUnconfirmed, "Welkin's answer does not say whether the message was sent"
     missing = {code for code in codes if code.endswith("_NOT_FOUND")}
+    if asked is Asked.BY_CHAT_TOKEN and (status in _CHAT_TOKEN_DIED or missing):
+        return Unauthenticated, "The chat token opens no conversation"
     if asked is Asked.PAGE_BY_TOKEN and status in _TOKEN_DIED and "PATIENT_NOT_FOUND" not in missing:
         return PageRefused, "Welkin does not accept the page token any more"
     if status == HTTPStatus.BAD_REQUEST and missing:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from gateway.domain.errors import Internal
+from gateway.domain.errors import BadInput, Internal
 from gateway.domain.identity import check_upstream_id
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
@@ -46,13 +46,28 @@ class PathTemplate:
         return path
 
 
+def is_upstream_id(value: str) -> bool:
+    """Tell whether an id that Welkin names could be asked for."""
+    try:
+        check_upstream_id(value, "id")
+    except BadInput:
+        return False
+    return True
+
+
 def with_query(path: str, query: Iterable[tuple[str, str]]) -> str:
     """Add the query, every byte of a value that is not unreserved percent-encoded.
+
+    Raises:
+        BadInput: a value is no Unicode text.
 
     >>> with_query("/chat", [("pageToken", "a+/="), ("includeArchived", "false")])
     '/chat?pageToken=a%2B%2F%3D&includeArchived=false'
     """
-    text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query)
+    try:
+        text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query)
+    except UnicodeEncodeError:
+        raise BadInput("The request must be Unicode text without lone surrogates.") from None
     return f"{path}?{text}" if text else path
 
 

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -40,7 +42,7 @@ FAILURES: dict[type[httpx2.TransportError], tuple[type[UpstreamError], str]] = {
     httpx2.ProtocolError: (UpstreamBadResponse, "Welkin's answer is not HTTP"),
     httpx2.SSEError: (UpstreamBadResponse, "Welkin's answer is not HTTP"),
 }
-_LAST_RESORT = 2.0
+LAST_RESORT = 2.0
 """After this many times its budget a task is cancelled after all: only headers that drip get there."""
 
 
@@ -52,6 +54,7 @@ class Call:
     method: str
     url: str = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +95,7 @@ class Transport:
     """The connections to one Welkin instance."""
 
     def __init__(self, *, max_calls: int = 64, max_body_bytes: int = 10_000_000) -> None:
-        limits = httpx2.Limits(max_connections=max_calls, max_keepalive_connections=max_calls)
-        self._client = httpx2.AsyncClient(
-            follow_redirects=False,
-            trust_env=False,
-            limits=limits,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # load-balancer stickiness only (R)
-            verify=ssl.create_default_context(),
-            headers={"Accept": "application/json", "User-Agent": "welkin-chat-gateway"},
-        )
+        self._client = make_client(max_calls)
         self._places = asyncio.Semaphore(max_calls)
         self._max_body_bytes = max_body_bytes
         self._tasks: set[asyncio.Task[Answer]] = set()
@@ -125,7 +120,7 @@ class Transport:
         finally:
             progress.abandoned = True
         if not task.done():
-            raise _timeout(call, progress)
+            raise timed_out(call, maybe_sent=progress.sent)
         return task.result()
 
     async def aclose(self) -> None:
@@ -144,55 +139,87 @@ class Transport:
             async with asyncio.timeout_at(deadline):
                 await self._places.acquire()
         except TimeoutError:
-            raise _timeout(call, progress) from None
+            raise timed_out(call, maybe_sent=progress.sent) from None
         try:
             budget = deadline - asyncio.get_running_loop().time()
             if progress.abandoned or budget <= 0:
-                raise _timeout(call, progress)
-            async with asyncio.timeout(budget * _LAST_RESORT):
-                return await self._exchange(self._request(call, bearer, budget, progress), deadline)
+                raise timed_out(call, maybe_sent=progress.sent)
+            async with asyncio.timeout(budget * LAST_RESORT):
+                extensions = {"trace": progress.trace} if call.method == "POST" else None
+                request = build_request(self._client, call, bearer, httpx2.Timeout(budget), extensions)
+                return await self._exchange(request, deadline)
         except (httpx2.TransportError, BodyRefused, TimeoutError) as error:
-            raise CallFailed(_failure(call, error), maybe_sent=progress.sent) from error
+            raise CallFailed(failure(call, error), maybe_sent=progress.sent) from error
         finally:
             self._places.release()
 
-    def _request(self, call: Call, bearer: str | None, budget: float, progress: _Progress) -> httpx2.Request:
-        # Welkin compresses only if asked to, and pages are small: asking for plain bytes keeps bombs out.
-        headers = {"Accept-Encoding": "identity"}
-        if bearer is not None:
-            headers["Authorization"] = f"Bearer {bearer}"
-        if call.body is not None:
-            headers["Content-Type"] = "application/json"
-        extensions = {"trace": progress.trace} if call.method == "POST" else None
-        request = self._client.build_request(
-            call.method, call.url, headers=headers, content=call.body, timeout=budget, extensions=extensions
-        )
-        asked = urlsplit(call.url)
-        if request.url.raw_path.decode() != asked.path + (f"?{asked.query}" if asked.query else ""):
-            raise Internal("A URL changed on its way to the wire.")
-        return request
-
     async def _exchange(self, request: httpx2.Request, deadline: float) -> Answer:
-        now = asyncio.get_running_loop().time
         response = await self._client.send(request, stream=True)
         try:
-            body = BodyReader(response.headers.get("content-encoding"), self._max_body_bytes)
-            async with aclosing(response.aiter_raw()) as pieces:
-                async for piece in pieces:
-                    body.feed(piece)
-                    if now() > deadline:
-                        raise httpx2.ReadTimeout("drips")
+            return await read_whole(response, self._max_body_bytes, deadline)
         finally:
             await response.aclose()
-        return Answer(response.status_code, body.finish(), response.headers.get("retry-after"))
 
 
-def _timeout(call: Call, progress: _Progress) -> CallFailed:
+def make_client(max_calls: int) -> httpx2.AsyncClient:
+    """Make the connections to Welkin: they follow no redirect, keep no cookie, read no environment."""
+    return httpx2.AsyncClient(
+        follow_redirects=False,
+        trust_env=False,
+        limits=httpx2.Limits(max_connections=max_calls, max_keepalive_connections=max_calls),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # load-balancer stickiness only (R)
+        verify=ssl.create_default_context(),
+        headers={"Accept": "application/json", "User-Agent": "welkin-chat-gateway"},
+    )
+
+
+def build_request(
+    client: httpx2.AsyncClient,
+    call: Call,
+    bearer: str | None,
+    timeout: httpx2.Timeout,
+    extensions: dict[str, Any] | None = None,
+) -> httpx2.Request:
+    """Build the request of a call, and make sure that its URL is what ``paths`` made."""
+    # Welkin compresses only if asked to, and pages are small: asking for plain bytes keeps bombs out.
+    headers = {**call.headers, "Accept-Encoding": "identity"}
+    if bearer is not None:
+        headers["Authorization"] = f"Bearer {bearer}"
+    if call.body is not None:
+        headers["Content-Type"] = "application/json"
+    request = client.build_request(
+        call.method, call.url, headers=headers, content=call.body, timeout=timeout, extensions=extensions
+    )
+    asked = urlsplit(call.url)
+    if request.url.raw_path.decode() != asked.path + (f"?{asked.query}" if asked.query else ""):
+        raise Internal("A URL changed on its way to the wire.")
+    return request
+
+
+async def read_whole(response: httpx2.Response, max_bytes: int, deadline: float) -> Answer:
+    """Read what is left of a response into memory.
+
+    Raises:
+        BodyRefused: it is too large, or compressed in a way that was not asked for.
+        httpx2.TransportError: it breaks off, or drips beyond the deadline.
+    """
+    now = asyncio.get_running_loop().time
+    body = BodyReader(response.headers.get("content-encoding"), max_bytes)
+    async with aclosing(response.aiter_raw()) as pieces:
+        async for piece in pieces:
+            body.feed(piece)
+            if now() > deadline:
+                raise httpx2.ReadTimeout("drips")
+    return Answer(response.status_code, body.finish(), response.headers.get("retry-after"))
+
+
+def timed_out(call: Call, *, maybe_sent: bool) -> CallFailed:
+    """Give the failure of a call whose deadline has passed."""
     error = UpstreamTimeout(f"Welkin did not answer in time ({call.operation}).")
-    return CallFailed(error, maybe_sent=progress.sent)
+    return CallFailed(error, maybe_sent=maybe_sent)
 
 
-def _failure(call: Call, error: Exception) -> UpstreamError:
+def failure(call: Call, error: Exception) -> UpstreamError:
     """Give the error of ours; its text names the operation and nothing of the request."""
     if isinstance(error, BodyRefused):
         return UpstreamBadResponse(f"{error} ({call.operation}).")

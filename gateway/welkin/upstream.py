@@ -22,6 +22,7 @@ class Upstream:
     token_url: str | None = None
     max_body_bytes: int = 10_000_000
     max_calls: int = 64
+    max_file_bytes: int = 1024**3
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def test_an_id_that_cannot_be_one_asks_nothing_of_welkin(running, name):
 
     assert answer.status_code in (400, 404)
     assert running.sandbox.requests.count("v2.file") == 0
-    assert running.sandbox.requests.undocumented == []
+    assert not running.sandbox.requests.undocumented
 
 
 def test_a_file_that_is_not_there_is_not_found(running):

@@ -242,4 +242,8 @@ def test_the_rest_part_describes_itself(client: httpx2.Client) -> None:
         "/metrics",
         "/webhooks/chat",
         "/{tenant}/{instance}/webhooks/chat",
+        "/webhooks/events",
+        "/{tenant}/{instance}/webhooks/events",
+        "/files/{fileId}",
+        "/{tenant}/{instance}/files/{fileId}",
     }

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.domain.errors import Forbidden
 from gateway.web.options import WebOptions
+from tests.api.asking import wait_until
 from tests.api.fakes import PATIENT, FakeInstance, web_of
 from tests.serving import serve
 
@@ -32,13 +33,6 @@ def fake() -> FakeInstance:
 def client(fake: FakeInstance) -> Iterator[httpx2.Client]:
     with serve(web_of(fake, options=OPTIONS)) as base_url, httpx2.Client(base_url=base_url) as client:
         yield client
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def events(text: str) -> list[tuple[str, Any]]:
@@ -88,7 +82,7 @@ def test_a_subscription_streams_wherever_streams_are_taken(
     client: httpx2.Client, fake: FakeInstance, accept: str
 ) -> None:
     with client.stream("POST", "/graphql", json=FOLLOW, headers={"Accept": accept}) as answer:
-        until(lambda: fake.followers == 1)
+        wait_until(lambda: fake.followers == 1)
         fake.receive("fresh")
         text = ""
         for piece in answer.iter_text():
@@ -97,7 +91,7 @@ def test_a_subscription_streams_wherever_streams_are_taken(
                 break
 
     assert events(text) == [("next", {"data": {"messageAdded": {"node": {"body": "fresh"}}}})]
-    until(lambda: fake.followers == 0)
+    wait_until(lambda: fake.followers == 0)
 
 
 def test_a_subscription_needs_a_stream(client: httpx2.Client) -> None:
@@ -135,7 +129,7 @@ def test_what_cannot_run_is_one_event_with_its_code(client: httpx2.Client, query
 
 def test_an_error_of_the_live_tail_ends_the_stream(client: httpx2.Client, fake: FakeInstance) -> None:
     with client.stream("POST", "/graphql", json=FOLLOW, headers=STREAM) as answer:
-        until(lambda: fake.followers == 1)
+        wait_until(lambda: fake.followers == 1)
         fake.fail(Forbidden("The credentials do not allow this."))
         text = answer.read().decode()
 
@@ -158,9 +152,9 @@ def test_bad_requests_and_mutations_by_get_are_no_streams(client: httpx2.Client)
 
 def test_a_client_that_leaves_ends_its_tail_at_once(client: httpx2.Client, fake: FakeInstance) -> None:
     with client.stream("POST", "/graphql", json=FOLLOW, headers=STREAM):
-        until(lambda: fake.followers == 1)
+        wait_until(lambda: fake.followers == 1)
 
-    until(lambda: fake.followers == 0)
+    wait_until(lambda: fake.followers == 0)
 
 
 def test_at_shutdown_a_stream_ends_without_complete(fake: FakeInstance) -> None:
@@ -177,7 +171,7 @@ def test_at_shutdown_a_stream_ends_without_complete(fake: FakeInstance) -> None:
         httpx2.Client(base_url=base_url) as client,
         client.stream("POST", "/graphql", json=FOLLOW, headers=STREAM) as answer,
     ):
-        until(lambda: fake.followers == 1)
+        wait_until(lambda: fake.followers == 1)
         httpx2.post(f"{base_url}/drain")
         assert set(answer.read().decode().split("\n\n")) == {":", ""}
     assert fake.followers == 0

@@ -137,6 +137,12 @@ async def error_of(call: Awaitable[object]) -> GatewayError | None:
     return None
 
 
+async def whole_file(welkin: Adapter) -> None:
+    async with welkin.open_file("f-1") as stream:
+        async for _ in stream:
+            pass
+
+
 def page_name(version: str) -> str:
     return "MessagePage" if version == "v1" else "MessageList"
 
@@ -154,6 +160,21 @@ def test_a_list_that_fits_is_a_page(
         assert isinstance(page, Page)
         times = [message.created_at for message in page.messages]
         assert times == sorted(times, reverse=True)
+
+    check()
+
+
+def test_a_page_of_hits_that_fits_is_a_page(
+    upstreams: Upstreams, runner: asyncio.Runner, welkin: Adapter, version: str
+) -> None:
+    @settings(max_examples=60)
+    @given(answers(tightened(version), "HitPage" if version == "v1" else "MessageList"))
+    def check(answer: Any) -> None:
+        upstreams.status, upstreams.body = 200, json.dumps(answer).encode()
+
+        page = runner.run(welkin.search_messages("dose", "p1", Newest()))
+
+        assert set(page.beside) <= {message.external_id for message in page.messages}
 
     check()
 
@@ -208,6 +229,10 @@ def test_nothing_but_errors_of_ours_comes_out(
             lambda: welkin.list_messages("p1", ref, include_archived=True),
             lambda: welkin.patient("p1"),
             lambda: welkin.send_message("p1", "hello", None),
+            lambda: welkin.search_messages("dose", "p1", ref),
+            lambda: welkin.list_portal_messages("token", ref),
+            lambda: welkin.list_patients("Lake", Numbered(0, 50)),
+            lambda: whole_file(welkin),
         ):
             error = runner.run(error_of(call()))
             assert not isinstance(error, SendUnconfirmed) or status not in range(400, 500)

@@ -92,8 +92,33 @@ def _written() -> Iterator[Variation]:
             yield Variation(V2, {name: value})
 
 
+def _searched() -> Iterator[Variation]:
+    yield from _cut()
+    for status in (200, 201):
+        for envelope in get_args(knobs.Envelope):
+            turned = {"v2_envelope": envelope, "v2_search_status": status, "v2_search_items": "wrapped"}
+            yield Variation(V2, turned)
+
+
+def _portals() -> Iterator[Variation]:
+    for order in ("desc", "asc"):
+        for envelope in get_args(knobs.Envelope):
+            for paged in (True, False):
+                turned = {"v2_order": order, "v2_envelope": envelope, "v2_portal_pages": paged}
+                yield Variation(V2, turned)
+        yield Variation(V2, {"v2_order": order, "v2_envelope": "array", "v2_max_size": 3})
+        yield Variation(
+            V2, {"v2_order": order, "v2_envelope": "data", "v2_portal_pages": False}, page_size=100
+        )
+    yield Variation(V2, {"v2_portal_bearer": False})
+
+
 CUT = tuple(_cut())
 """How pages are cut, wrapped and counted."""
+SEARCHED = tuple(_searched())
+"""How hits come."""
+PORTALS = tuple(_portals())
+"""How a conversation comes that a chat token opens."""
 WRITTEN = tuple(_written())
 """How messages, records and answers are written."""
 REFUSING = (*BASIC, *(Variation(V2, {"v2_errors": shape}) for shape in get_args(knobs.ErrorShape)))

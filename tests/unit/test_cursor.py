@@ -25,7 +25,7 @@ hints = (
     | st.builds(Numbered, st.integers(0, 10**6), st.integers(1, 1000), st.booleans())
 )
 times = st.integers(0, 10**12).map(lambda ms: EPOCH + timedelta(milliseconds=ms))
-positions = st.builds(Position, texts, times, st.lists(hints, max_size=3).map(tuple))
+positions = st.builds(Position, texts, times, st.lists(hints, max_size=3).map(tuple), local=st.booleans())
 filters = st.builds(Filter, st.none() | times, st.booleans())
 
 

@@ -13,15 +13,26 @@ The quirks of v1 that they deal with:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gateway.domain.errors import UpstreamBadResponse
 from gateway.domain.model import Message, PatientRecord, Sender, SenderKind
+from gateway.domain.pages import Numbered, PatientPage
 from gateway.welkin import patients
 from gateway.welkin.drafts import Draft, newest_first, read_drafts
-from gateway.welkin.fields import Record, first_identifier, first_text, identifier, items, record, text
+from gateway.welkin.fields import (
+    Record,
+    count,
+    first_identifier,
+    first_text,
+    flag,
+    identifier,
+    items,
+    record,
+    text,
+)
 from gateway.welkin.instants import read_instant
 
 # v1 sender.clientType --> ours (R, D1; the last three assumed from the platform's other labels)
@@ -52,16 +63,25 @@ def read_list(answer: object, patient_id: str) -> Listed:
     Raises:
         UpstreamBadResponse: it is not ``{"meta": {...}, "content": [...]}``, or holds no message at all.
     """
+    return read_page(answer, lambda item: read_draft(item, patient_id))
+
+
+def read_page(answer: object, translate: Callable[[Record], Draft | None]) -> Listed:
+    """Translate a page whose items ``translate`` reads.
+
+    Raises:
+        UpstreamBadResponse: as of ``read_list``.
+    """
     envelope = record(answer)
     meta = record(envelope.get("meta")) if envelope is not None else None
     content = items(envelope.get("content")) if envelope is not None else None
     if meta is None or content is None:
         raise UpstreamBadResponse("Welkin's answer is not a page of messages.")
-    drafts = read_drafts(content, lambda item: read_draft(item, patient_id))
+    drafts = read_drafts(content, translate)
     return Listed(
         messages=newest_first(drafts),
-        older_token=_page_token(meta.get("nextPageToken")),
-        newer_token=_page_token(meta.get("prevPageToken")),
+        older_token=page_token(meta.get("nextPageToken")),
+        newer_token=page_token(meta.get("prevPageToken")),
         dropped=len(content) - len(drafts),
     )
 
@@ -80,6 +100,27 @@ def read_patient(answer: object, patient_id: str) -> PatientRecord:
         UpstreamBadResponse: it is not a record.
     """
     return patients.read_patient(answer, patient_id)
+
+
+def read_patients(answer: object, at: Numbered) -> tuple[PatientPage, int]:
+    """Translate a page of records, a Spring page (R), and count the items that were none.
+
+    Raises:
+        UpstreamBadResponse: there is no list in it, or no record in the list.
+    """
+    envelope = record(answer) or {}
+    content = items(envelope.get("content"))
+    if content is None:
+        raise UpstreamBadResponse("Welkin's answer is not a page of patients.")
+    found = patients.read_patients(content)
+    told = patients.Told(
+        count=len(content),
+        size=count(envelope.get("size")) or None,
+        total=count(envelope.get("totalElements")),
+        pages=count(envelope.get("totalPages")),
+        last=flag(envelope.get("last")),
+    )
+    return patients.patient_page(at, found, told), len(content) - len(found)
 
 
 def read_draft(item: Record, patient_id: str) -> Draft | None:
@@ -120,7 +161,7 @@ def _body(item: Record) -> str:
     return next((body for name in ("message", "body") if isinstance(body := item.get(name), str)), "")
 
 
-def _page_token(value: object) -> str | None:
+def page_token(value: object) -> str | None:
     """Give a page token byte for byte; absent, null and empty all mean that there is no such page."""
     if value is None or value == "":
         return None

@@ -13,7 +13,7 @@ from gateway.domain.pages import Numbered
 from gateway.welkin.drafts import Draft, read_drafts, trend
 from gateway.welkin.v2.envelopes import Envelope, open_envelope
 from gateway.welkin.v2.numbering import Seen
-from gateway.welkin.v2.translate import read_draft
+from gateway.welkin.v2.translate import read_draft, read_find
 
 SMALLER_SIZE = 50
 """Asked for where a larger page is refused: the one size that v2 documents, as its default (D2)."""
@@ -65,14 +65,14 @@ class Habits:
             self.oldest_first = direction > 0
         return Reading(at, listed.drafts, self._seen(envelope, at))
 
-    def remembered_end(self, patient_id: str) -> int:
-        """Give the page that was the last one when this conversation was last read to its end."""
-        return self._ends.get(patient_id, 0)
+    def remembered_end(self, key: str) -> int:
+        """Give the page that was the last one when this list was last read to its end."""
+        return self._ends.get(key, 0)
 
-    def remember_end(self, patient_id: str, number: int) -> None:
-        """Keep the last page of a conversation as a guess for next time; the longest unused is forgotten."""
-        self._ends[patient_id] = number
-        self._ends.move_to_end(patient_id)
+    def remember_end(self, key: str, number: int) -> None:
+        """Keep the last page of a list as a guess for next time; the longest unused is forgotten."""
+        self._ends[key] = number
+        self._ends.move_to_end(key)
         if len(self._ends) > _REMEMBERED_ENDS:
             self._ends.popitem(last=False)
 
@@ -96,3 +96,13 @@ def read_list(answer: object, patient_id: str) -> Listed:
     """
     envelope = open_envelope(answer)
     return Listed(envelope, read_drafts(envelope.items, lambda item: read_draft(item, patient_id)))
+
+
+def read_finds(answer: object, patient_id: str | None) -> Listed:
+    """Translate a page of messages that name their patients, bare or wrapped; ``patient_id`` is the rest's.
+
+    Raises:
+        UpstreamBadResponse: there is no list in it, or no message of a known patient in the list.
+    """
+    envelope = open_envelope(answer)
+    return Listed(envelope, read_drafts(envelope.items, lambda item: read_find(item, patient_id)))

@@ -16,10 +16,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from gateway.domain.model import Attachment, Message, PatientRecord, Sender, SenderKind
+from gateway.domain.pages import Numbered, PatientPage
 from gateway.welkin import patients
 from gateway.welkin.drafts import Draft
 from gateway.welkin.fields import Record, first_identifier, first_text, identifier, items, record, text
 from gateway.welkin.instants import read_instant
+from gateway.welkin.paths import is_upstream_id
+from gateway.welkin.v2.envelopes import open_envelope
 
 # v2 sender --> ours (D2 shows PATIENT alone; the others assumed from the platform's words for its users)
 SENDER_KINDS: Mapping[str, SenderKind] = {
@@ -62,6 +65,34 @@ def read_patient(answer: object, patient_id: str) -> PatientRecord:
     return patients.read_patient(answer if wrapped is None else wrapped, patient_id)
 
 
+def read_patients(answer: object, at: Numbered) -> tuple[PatientPage, int]:
+    """Translate a page of records and count the items that were none.
+
+    Raises:
+        UpstreamBadResponse: there is no list in it, or no record in the list.
+    """
+    envelope = open_envelope(answer)
+    found = patients.read_patients(envelope.items)
+    told = patients.Told(len(envelope.items), envelope.size, envelope.total, envelope.pages, envelope.last)
+    return patients.patient_page(at, found, told), len(envelope.items) - len(found)
+
+
+def patient_filter(search: str) -> list[tuple[str, str]]:
+    """Say in v2's parameters what is looked for.
+
+    v2 has no text search over patients, but three fields to match (D2); how they match is not documented
+    (A). A word with a digit is a record number, one name is a last name, of more the first is the first name.
+
+    >>> patient_filter("MRN-7"), patient_filter("Lake"), patient_filter("Mary  Ann Lake")
+    ([('mrn', 'MRN-7')], [('lastName', 'Lake')], [('firstName', 'Mary'), ('lastName', 'Ann Lake')])
+    """
+    words = search.split()
+    if len(words) == 1:
+        number = any(character.isdigit() for character in search)
+        return [("mrn" if number else "lastName", words[0])]
+    return [("firstName", words[0]), ("lastName", " ".join(words[1:]))] if words else []
+
+
 def read_draft(item: Record, patient_id: str) -> Draft | None:
     """Translate one item of a page; None if it has no id."""
     external_id = first_identifier(item, "id", "externalId")
@@ -78,6 +109,21 @@ def read_draft(item: Record, patient_id: str) -> Draft | None:
         attachments=tuple(dict.fromkeys(_attachments(item))),
     )
     return Draft(message, dated=created_at is not None)
+
+
+def read_find(item: Record, patient_id: str | None) -> Draft | None:
+    """Translate a message found across conversations; None if it has no id, or no patient.
+
+    It may be wrapped: ``{"message": {...}, "score": ...}`` (A).
+    """
+    message = record(item.get("message")) or item
+    owner = _owner(message) or _owner(item) or patient_id
+    return read_draft(message, owner) if owner is not None else None
+
+
+def _owner(item: Record) -> str | None:
+    found = identifier(item.get("patientId"))
+    return found if found is not None and is_upstream_id(found) else None
 
 
 def _sender(item: Record, patient_id: str) -> Sender:

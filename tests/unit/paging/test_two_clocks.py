@@ -54,7 +54,7 @@ def test_a_place_told_by_the_other_clock_is_exact_also_when_its_pages_died(size,
     number = data.draw(st.integers(0, len(upstream.history) - 1))
     found = upstream.history[number]
     token = upstream._token(number).token
-    place = Position(found.external_id, upstream.local_time(number), (Linked(token, local=True),))
+    place = Position(found.external_id, upstream.local_time(number), (Linked(token, local=True),), local=True)
     count = data.draw(st.integers(1, 9))
     everything = upstream.newest_first
     at = everything.index(found.external_id)

@@ -302,8 +302,9 @@ def test_a_null_hit_leaves_the_other_hits_with_their_own_tokens(served):
     assert bent == [plain[0], None, *plain[1:]]
 
 
-def test_a_file_can_break_off(served):
-    strike(served, "reset_mid_body", operation="file")
+@pytest.mark.parametrize("fault", ["reset_mid_body", "truncated"])
+def test_a_file_can_break_off(served, fault):
+    strike(served, fault, operation="file")
 
     with pytest.raises((httpx2.ReadError, httpx2.RemoteProtocolError)):
         served.v2(f"/chat/files/{FILE_LARGE.id}")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
+
+import async_solipsism
 
 from gateway.domain.cursor import CursorKeys
 from gateway.domain.errors import NotFound, Unsupported
@@ -76,6 +79,12 @@ class FakeWelkin:
     def open_file(self, file_id: str):
         """Cannot."""
         raise Unsupported(f"no files {file_id is None}")
+
+
+def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a scenario on a loop whose clock jumps from event to event."""
+    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+        runner.run(scenario())
 
 
 def serve(welkin: FakeWelkin, *, ttl: float = 30, reconcile: float = 30, deadline: float = 10) -> Instance:

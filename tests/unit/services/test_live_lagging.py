@@ -6,7 +6,6 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 
-import async_solipsism
 import pytest
 
 from gateway.domain.connection import Filter, Window
@@ -14,12 +13,7 @@ from gateway.domain.errors import PageRefused, UpstreamBadResponse, UpstreamRate
 from gateway.domain.model import Sender, SenderKind
 from gateway.domain.pages import Page, PageRef
 from tests.unit.paging.upstreams import LinkedUpstream, message
-from tests.unit.services.fakes import FakeWelkin, serve
-
-
-def run(scenario) -> None:
-    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
-        runner.run(scenario())
+from tests.unit.services.fakes import FakeWelkin, run, serve
 
 
 def conversation(messages: int, gap: int = 1) -> LinkedUpstream:

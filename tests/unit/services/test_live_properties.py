@@ -6,7 +6,6 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-import async_solipsism
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +13,7 @@ from gateway.domain.connection import Filter, Window
 from gateway.domain.errors import UpstreamUnavailable
 from gateway.services.instance import Instance
 from tests.unit.paging.upstreams import LinkedUpstream, NumberedUpstream, Upstream
-from tests.unit.services.fakes import FakeWelkin, serve
+from tests.unit.services.fakes import FakeWelkin, run, serve
 
 pauses = st.sampled_from([0.0, 0.0, 0.001, 0.02, 0.3, 2.0, 7.0, 40.0])
 
@@ -116,8 +115,7 @@ def test_each_listener_gets_each_later_message_once_and_in_order(upstream, befor
         await instance.aclose()
         assert len(asyncio.all_tasks()) == 1
 
-    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
-        runner.run(scenario())
+    run(scenario)
 
     everything = [m.external_id for m in upstream.history]
     expected = everything[everything.index(start[0]) + 1 :] if start else everything
@@ -126,11 +124,6 @@ def test_each_listener_gets_each_later_message_once_and_in_order(upstream, befor
             assert each.ids == expected
         else:
             assert each.ids == everything[len(everything) - len(each.ids) :]
-
-
-def run(scenario) -> None:
-    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
-        runner.run(scenario())
 
 
 async def collect(instance: Instance, received: list[str], after: str | None = None) -> None:

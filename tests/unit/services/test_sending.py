@@ -5,19 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-import async_solipsism
 import pytest
 
 from gateway.domain.connection import Filter, Window
 from gateway.domain.errors import BadInput, SendUnconfirmed, Unsupported, UpstreamUnavailable
 from gateway.domain.model import Message, Sender, SenderKind
 from tests.unit.paging.upstreams import LinkedUpstream, message
-from tests.unit.services.fakes import FakeWelkin, serve
-
-
-def run(scenario) -> None:
-    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
-        runner.run(scenario())
+from tests.unit.services.fakes import FakeWelkin, run, serve
 
 
 class Chat:

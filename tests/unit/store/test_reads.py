@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-import async_solipsism
 import pytest
 
 from gateway.domain.errors import UpstreamUnavailable
 from gateway.store.memory import BoundedMemoryCache
 from gateway.store.reads import SharedReads
+from tests.unit.services.fakes import run
 
 
 class Source:
@@ -32,11 +32,6 @@ class Source:
 def shared(ttl: float = 30, **bounds: int) -> SharedReads:
     clock = asyncio.get_running_loop().time
     return SharedReads(BoundedMemoryCache(weigh=lambda _: 1, clock=clock, **bounds), ttl, clock)
-
-
-def run(scenario) -> None:
-    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
-        runner.run(scenario())
 
 
 def test_equal_reads_in_flight_share_one_call_and_a_copy_serves_until_its_time_is_up():

@@ -1,28 +1,32 @@
-"""One conversation of a v2 server, page by page: the I/O around ``habits`` and ``numbering``."""
+"""One list of a v2 server, page by page: the I/O around ``habits`` and ``numbering``."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from gateway.domain.errors import BadInput, PageRefused, UpstreamBadResponse
 from gateway.domain.pages import Numbered, Page
-from gateway.welkin.client import Client
 from gateway.welkin.drafts import newest_first, trend
-from gateway.welkin.v2.habits import SMALLER_SIZE, Habits, Listed, Reading, read_list
+from gateway.welkin.v2.habits import SMALLER_SIZE, Habits, Listed, Reading
 from gateway.welkin.v2.numbering import find_last_page, is_last, neighbours, resized
 
 _log = logging.getLogger(__name__)
 
+Load: TypeAlias = Callable[[Numbered], Awaitable[Listed]]
+"""Asks the server for the page of a number and a size."""
+
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
-    """The conversation that ``path`` lists."""
+class NumberedList:
+    """The list that ``load`` reads; its last page is remembered under ``key``."""
 
-    client: Client
+    operation: str
     habits: Habits
-    patient_id: str
-    path: str
+    key: str
+    load: Load
 
     async def newest(self) -> Page:
         """Read the page that ends with the newest message."""
@@ -46,7 +50,7 @@ class Conversation:
 
     def _check_direction(self, at: Numbered) -> None:
         if self.habits.oldest_first is not None and at.oldest_first != self.habits.oldest_first:
-            raise PageRefused("The page was counted from the other end of the conversation.")
+            raise PageRefused("The page was counted from the other end of the list.")
 
     async def _counts_from_the_oldest(self, first: Reading) -> bool:
         """Tell the server's order from page 0, or if all of its times are one, from page 1."""
@@ -58,17 +62,17 @@ class Conversation:
 
     async def _last_page(self) -> Page:
         """Read the last page of a server that counts from the oldest message."""
-        search = find_last_page(self.habits.remembered_end(self.patient_id))
+        search = find_last_page(self.habits.remembered_end(self.key))
         number, found = next(search), None
         while True:
             reading = await self._read(Numbered(number, self.habits.size, oldest_first=True))
             if found is not None and _repeats(found, reading):
-                raise UpstreamBadResponse("Welkin gives one page under two numbers (list messages).")
+                raise UpstreamBadResponse(f"Welkin gives one page under two numbers ({self.operation}).")
             found = reading if found is None or not found.seen.count or reading.seen.count else found
             try:
                 number = search.send(reading.seen)
             except StopIteration as end:
-                self.habits.remember_end(self.patient_id, end.value)
+                self.habits.remember_end(self.key, end.value)
                 break
         older, _ = neighbours(found.at, found.seen)
         return Page(found.at, newest_first(found.drafts[::-1]), older, newer=None)
@@ -93,12 +97,9 @@ class Conversation:
         return self.habits.take(listed, at)
 
     async def _list(self, at: Numbered) -> Listed:
-        query = [("page", str(at.number)), ("size", str(at.size))]
-        listed = await self.client.read(
-            "list messages", self.path, query, lambda answer: read_list(answer, self.patient_id)
-        )
+        listed = await self.load(at)
         if listed.dropped:
-            _log.warning("list messages: %d items were no messages of their own", listed.dropped)
+            _log.warning("%s: %d items were no messages of their own", self.operation, listed.dropped)
         return listed
 
 

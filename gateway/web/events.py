@@ -1,0 +1,113 @@
+"""The webhook of Welkin's platform: believed by its credentials or its signature, and taken as a hint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.web import webhook_intake as intake
+from gateway.web.answers import JSON
+from gateway.web.event_check import Effect, Hint, read_hint
+from gateway.web.instances import Instances
+from gateway.web.metrics import Metrics
+from gateway.web.options import InstanceEntry
+from gateway.web.signatures import signature_matches
+from gateway.web.webhook_check import credentials_match
+from gateway.web.webhooks import header, text
+
+REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class EventsDoor:
+    """Answers the platform's webhooks for every instance. ``now`` gives Unix time in seconds."""
+
+    instances: Instances
+    metrics: Metrics
+    body_seconds: float
+    now: Callable[[], float] = time.time
+
+    async def take(self, request: Request) -> Response:
+        """Answer one webhook, and count the answer and what it led to."""
+        entry = self.instances.find(request.scope)
+        effects: list[Effect] = []
+        response = await intake.answer(self._take(request, entry, effects))
+        effect = effects[0].value if effects else REFUSED
+        self.metrics.event(response.status_code, effect)
+        return response
+
+    async def _take(self, request: Request, entry: InstanceEntry, effects: list[Effect]) -> None:
+        body = await self._believe(request, entry)
+        hint = read_hint(body, entry.service.name)
+        _act(entry, hint)
+        effects.append(hint.effect)
+
+    async def _believe(self, request: Request, entry: InstanceEntry) -> bytes:
+        """Give the body of a webhook that shows either sign of being Welkin's.
+
+        A signature is over the body, which is read for it only where there can be one.
+        """
+        headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+        if credentials_match(headers, entry.webhook_credentials):
+            intake.check_type(request)
+            return await intake.read(request, self.body_seconds)
+        signature = entry.event_signature
+        if signature is None or signature.header not in request.headers:
+            raise intake.unauthenticated()
+        body = await intake.read(request, self.body_seconds)
+        if not signature_matches(headers, body, signature, self.now()):
+            raise intake.unauthenticated()
+        intake.check_type(request)
+        return body
+
+
+def _act(entry: InstanceEntry, hint: Hint) -> None:
+    if hint.effect is Effect.WAKE:
+        entry.service.wake(hint.patient_id)
+    elif hint.effect is Effect.RECORD:
+        entry.service.record_changed(hint.patient_id)
+
+
+HEADERS = [
+    header("X-WEBHOOK-API-KEY", "The key configured in Welkin's admin panel", required=False),
+    header("X-WEBHOOK-API-SECRET", "The secret configured in Welkin's admin panel", required=False),
+    header(
+        "X-Welkin-Signature",
+        "HMAC-SHA256 of the body, hex or base64, in place of key and secret; the gateway's configuration "
+        "can give the header another name, and have a timestamp signed too",
+        required=False,
+    ),
+]
+
+_PART: dict[str, Any] = {
+    "description": "The record that the event is about; only its patientId is used, where none is above"
+}
+
+BODY: dict[str, Any] = {
+    "required": True,
+    "description": "Any JSON object. An event named after a chat or a message wakes the patient's "
+    "conversation; one named after a patient makes the record be read anew; all else is ignored.",
+    "content": {
+        JSON: {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "eventEntity": text("What the event is about"),
+                    "eventSubtype": text("What happened"),
+                    "eventType": text("The same in other words, as are type and event"),
+                    "patientId": text("The patient"),
+                    "tenantName": text("The instance's tenant; where given, it must be this one's"),
+                    "instanceName": text("The instance's name; where given, it must be this one's"),
+                    "data": _PART,
+                    "record": _PART,
+                    "payload": _PART,
+                },
+            }
+        }
+    },
+}
