@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.web.file_headers import OCTETS, TYPES, disposition, safe_name
+from gateway.web.file_headers import MAX_NAME, OCTETS, TYPES, disposition, safe_name
 from tests.api.asking import raw_request, read_all
 from tests.api.fake_files import FakeFile
 from tests.api.fakes import FakeInstance, web_of
@@ -140,3 +143,12 @@ def test_an_id_with_tricks_reaches_nothing(client: httpx2.Client, fake: FakeInst
         assert status == b"HTTP/1.1 400", (prefix, status)
 
     assert fake.calls == []
+
+
+@given(st.text(max_size=300))
+def test_any_name_gives_a_header_that_can_be_sent(name: str) -> None:
+    told = disposition(name, "file-1")
+
+    assert re.fullmatch(r"""attachment; filename="[ -~]{1,150}"; filename\*=UTF-8''[A-Za-z0-9._~%-]+""", told)
+    assert len(safe_name(name)) <= MAX_NAME
+    assert told.count('"') == 2

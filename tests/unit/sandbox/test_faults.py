@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from gateway.sandbox import FaultRule
-from gateway.sandbox.conversations import EMPTY, FILE_LARGE, LONG
+from gateway.sandbox.conversations import EMPTY, LONG
 from gateway.sandbox.faults import ALL, ARGUMENTS, BadFault, Faults
 from tests.unit.sandbox.conftest import PATIENT
 
@@ -300,14 +300,6 @@ def test_a_null_hit_leaves_the_other_hits_with_their_own_tokens(served):
     bent = served.v1(f"/patients/{LONG}/chat/search", params=params).json()["content"]
 
     assert bent == [plain[0], None, *plain[1:]]
-
-
-@pytest.mark.parametrize("fault", ["reset_mid_body", "truncated"])
-def test_a_file_can_break_off(served, fault):
-    strike(served, fault, operation="file")
-
-    with pytest.raises((httpx2.ReadError, httpx2.RemoteProtocolError)):
-        served.v2(f"/chat/files/{FILE_LARGE.id}")
 
 
 @pytest.mark.parametrize("fault", sorted(ALL))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 import tracemalloc
 
+import httpx2
 import pytest
 
+from gateway.sandbox import FaultRule
 from gateway.sandbox.conversations import FILE_LARGE, FILE_LETTER, LONG
 from gateway.sandbox.records import StoredFile
 
@@ -101,3 +103,11 @@ def test_patients_of_v1_are_found_by_a_part_of_a_name_or_a_number(served):
     by_number = served.v1("/patients", params={"query": "MRN-1001"}).json()["content"]
 
     assert [record["id"] for record in by_name] == [record["id"] for record in by_number] == [LONG]
+
+
+@pytest.mark.parametrize("fault", ["reset_mid_body", "truncated"])
+def test_a_file_can_break_off(served, fault):
+    served.sandbox.faults.add(FaultRule(fault, operation="file"))
+
+    with pytest.raises((httpx2.ReadError, httpx2.RemoteProtocolError)):
+        served.v2(f"/chat/files/{FILE_LARGE.id}")
