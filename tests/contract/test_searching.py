@@ -225,6 +225,14 @@ async def test_a_reference_of_the_other_version_is_refused_unsent(
     assert sandbox.requests.count() == 0
 
 
+@pytest.mark.parametrize("hostile", ["", "..", "a/b", "a?b=1", "x" * 500])
+async def test_an_id_that_is_none_is_refused_unsent(welkin: Adapter, sandbox: Sandbox, hostile: str) -> None:
+    with pytest.raises(BadInput):
+        await welkin.search_messages("dose", hostile, Newest())
+
+    assert sandbox.requests.count() == 0
+
+
 async def test_an_expired_bearer_is_renewed_for_a_search(welkin: Adapter, sandbox: Sandbox) -> None:
     mention(sandbox, 9)
     await welkin.search_messages("dose", PATIENT, Newest())

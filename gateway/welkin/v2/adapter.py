@@ -21,6 +21,7 @@ from gateway.domain.errors import (
     Unauthenticated,
     UpstreamBadResponse,
 )
+from gateway.domain.identity import check_upstream_id
 from gateway.domain.model import ApiVersion, Capability, Message, PatientRecord
 from gateway.domain.pages import Linked, Newest, Numbered, Page, PageRef, PatientPage
 from gateway.domain.ports import FileStream
@@ -33,7 +34,7 @@ from gateway.welkin.tokens import Tokens
 from gateway.welkin.transport import Transport
 from gateway.welkin.upstream import Upstream
 from gateway.welkin.v2 import translate
-from gateway.welkin.v2.habits import Habits, Listed, read_finds, read_list
+from gateway.welkin.v2.habits import Habits, Listed, read_finds, read_list, read_portal
 from gateway.welkin.v2.lists import NumberedList
 from gateway.welkin.v2.portal import PortalLists
 
@@ -129,6 +130,8 @@ class WelkinV2:
 
     async def search_messages(self, query: str, patient_id: str | None, at: PageRef) -> Page:
         """Read one page of hits; see the port. Newest first is assumed of the server (A)."""
+        if patient_id is not None:
+            check_upstream_id(patient_id, "patientId")
         asked = {"query": query} if patient_id is None else {"query": query, "patientId": patient_id}
         path = self._search.fill(**self._place)
 
@@ -155,7 +158,7 @@ class WelkinV2:
                 "list messages by chat token",
                 path,
                 query,
-                lambda answer: read_finds(answer, None),
+                read_portal,
                 asked=Asked.BY_CHAT_TOKEN,
             )
 

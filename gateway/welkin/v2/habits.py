@@ -13,7 +13,7 @@ from gateway.domain.pages import Numbered
 from gateway.welkin.drafts import Draft, read_drafts, trend
 from gateway.welkin.v2.envelopes import Envelope, open_envelope
 from gateway.welkin.v2.numbering import Seen
-from gateway.welkin.v2.translate import read_draft, read_find
+from gateway.welkin.v2.translate import owner_of, read_draft, read_find
 
 SMALLER_SIZE = 50
 """Asked for where a larger page is refused: the one size that v2 documents, as its default (D2)."""
@@ -106,3 +106,14 @@ def read_finds(answer: object, patient_id: str | None) -> Listed:
     """
     envelope = open_envelope(answer)
     return Listed(envelope, read_drafts(envelope.items, lambda item: read_find(item, patient_id)))
+
+
+def read_portal(answer: object) -> Listed:
+    """Translate a page of one conversation whose patient only its messages name, most of them at least.
+
+    Raises:
+        UpstreamBadResponse: there is no list in it, or no message of a known patient in the list.
+    """
+    envelope = open_envelope(answer)
+    owner = next((found for item in envelope.items if (found := owner_of(item)) is not None), None)
+    return Listed(envelope, read_drafts(envelope.items, lambda item: read_find(item, owner)))

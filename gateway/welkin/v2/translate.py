@@ -117,12 +117,13 @@ def read_find(item: Record, patient_id: str | None) -> Draft | None:
     It may be wrapped: ``{"message": {...}, "score": ...}`` (A).
     """
     message = record(item.get("message")) or item
-    owner = _owner(message) or _owner(item) or patient_id
+    owner = owner_of(message) or owner_of(item) or patient_id
     return read_draft(message, owner) if owner is not None else None
 
 
-def _owner(item: Record) -> str | None:
-    found = identifier(item.get("patientId"))
+def owner_of(item: object) -> str | None:
+    """Give the patient that an item names, if it is one that could be asked for."""
+    found = identifier((record(item) or {}).get("patientId"))
     return found if found is not None and is_upstream_id(found) else None
 
 

@@ -11,7 +11,7 @@ from gateway.domain.pages import Numbered
 from gateway.welkin.patients import Told, patient_page, read_patients
 from gateway.welkin.v1.hits import read_hits
 from gateway.welkin.v1.translate import read_patients as read_v1_patients
-from gateway.welkin.v2.habits import read_finds
+from gateway.welkin.v2.habits import read_finds, read_portal
 
 TIME = "2030-01-01T10:00:00Z"
 
@@ -47,6 +47,13 @@ def test_a_wrapped_message_takes_its_patient_from_either_level() -> None:
 def test_items_of_which_none_is_a_message_are_no_answer() -> None:
     with pytest.raises(UpstreamBadResponse):
         read_finds([v2_item(1)], None)
+
+
+def test_a_portals_message_that_names_nobody_is_its_neighbours_patients() -> None:
+    listed = read_portal([None, v2_item(1), v2_item(2, patientId="p1"), v2_item(3, patientId="")])
+
+    owners = [(draft.message.external_id, draft.message.patient_id) for draft in listed.drafts]
+    assert owners == [("m1", "p1"), ("m2", "p1"), ("m3", "p1")]
 
 
 def hit(number: int, meta: object) -> dict[str, Any]:
