@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from gateway.domain.cursor import CursorKeys
 from gateway.domain.model import InstanceName
 from gateway.services.instance import Instance
-from gateway.settings import InstanceSettings, Settings
+from gateway.settings import ConfigurationError, InstanceSettings, Settings
 from gateway.store.memory import BoundedMemoryCache
 from gateway.store.reads import SharedReads
 from gateway.store.sealing import CursorSeal
@@ -54,7 +54,15 @@ class _Built:
 
 
 def build(settings: Settings) -> Gateway:
-    """Build the gateway from its settings. Nothing is asked of the network yet."""
+    """Build the gateway from its settings. Nothing is asked of the network yet.
+
+    Raises:
+        ConfigurationError: the settings ask for something that is not served yet.
+    """
+    if settings.auth.modes or settings.telemetry.audit_file:
+        raise ConfigurationError(
+            'auth.mode and telemetry.audit_file: nothing but "none" and "" is served yet'
+        )
     cache = BoundedMemoryCache(weigh=weigh)
     tokens = Tokens()  # shared: two instances may use one API client
     built = [_build_instance(each, settings, cache, tokens) for each in settings.instances]

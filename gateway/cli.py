@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 import uvicorn
@@ -28,6 +28,7 @@ _STOP_SECONDS = 10
 _SOCKET_BYTES = 512 * 1024
 """The largest WebSocket message taken: the longest text of a send, every character escaped, fits."""
 
+T = TypeVar("T")
 _SCHEMA = Path("schema/schema.graphql")
 
 main = typer.Typer(
@@ -84,7 +85,7 @@ def serve(
     settings: Settings = _or_exit(lambda: load(config))
     logs.configure(settings.telemetry.log_level)
     listener = _bind(settings.server.host, settings.server.port)
-    gateway = build(settings)
+    gateway = _or_exit(lambda: build(settings))
     asyncio.run(_Server(_config(gateway.web), on_stop=gateway.drain).serve([listener]))
 
 
@@ -188,7 +189,7 @@ def _url(listener: socket.socket) -> str:
     return f"http://{host}:{port}"
 
 
-def _or_exit(read: Callable[[], Settings]) -> Settings:
+def _or_exit(read: Callable[[], T]) -> T:
     try:
         return read()
     except ConfigurationError as error:

@@ -187,6 +187,8 @@ def too_large(operation: str) -> UpstreamBadResponse:
 
 
 def _stop_reading(response: httpx2.Response) -> None:
+    if response.is_closed:
+        return  # its connection may be another download's by now
     extensions: Mapping[str, Any] = response.extensions
     stream = extensions.get("network_stream")
     connection = None if stream is None else stream.get_extra_info("socket")

@@ -18,11 +18,35 @@ INSTANCE = {
     "secret": "s3cret-canary",
 }
 GOOD = {"auth": {"mode": "none"}, "instances": [INSTANCE]}
+KEY = {
+    "id": "billing",
+    "sha256": "0" * 64,
+    "scopes": ["messages:read"],
+    "patients": ["*"],
+    "instances": ["gh/sb-demo"],
+}
+JWT = {"issuer": "https://id.example.org/", "audience": "g", "jwks_url": "https://id.example.org/keys"}
 EXAMPLE = Path("config/gateway.example.toml")
 
 
 def with_instance(**changes: object) -> dict[str, object]:
     return GOOD | {"instances": [INSTANCE | changes]}
+
+
+def with_key(**changes: object) -> dict[str, object]:
+    return GOOD | {"auth": {"mode": "api-key", "keys": [KEY | changes]}}
+
+
+def with_jwt(**changes: object) -> dict[str, object]:
+    return GOOD | {"auth": {"mode": "jwt", "jwt": JWT | changes}}
+
+
+def test_access_modes_can_stand_side_by_side_and_open_the_network():
+    auth = {"mode": ["api-key", "jwt"], "keys": [KEY], "jwt": JWT}
+
+    settings = parse(GOOD | {"auth": auth, "server": {"host": "0.0.0.0"}}, {})  # noqa: S104
+
+    assert settings.auth.modes == {"api-key", "jwt"}
 
 
 def test_the_least_configuration_is_closed_to_the_outside():
@@ -40,6 +64,21 @@ def test_the_least_configuration_is_closed_to_the_outside():
         ({"auth": {"mode": "none"}}, "instances: is missing"),
         (GOOD | {"instances": []}, "instances:"),
         (GOOD | {"auth": {"mode": "open"}}, "auth.mode"),
+        (GOOD | {"auth": {"mode": []}}, "mode must not be empty"),
+        (GOOD | {"auth": {"mode": ["none", "jwt"]}}, "auth.mode"),
+        (GOOD | {"auth": {"mode": "api-key"}}, "mode 'api-key' needs auth.keys"),
+        (GOOD | {"auth": {"mode": "jwt"}}, "mode 'jwt' needs auth.jwt"),
+        (GOOD | {"auth": {"mode": "none", "keys": [KEY]}}, "auth.keys means nothing without mode 'api-key'"),
+        (GOOD | {"auth": {"mode": "api-key", "keys": [KEY, KEY]}}, "two keys have the same id"),
+        (with_key(sha256="canary"), "auth.keys[0].sha256"),
+        (with_key(scopes=["everything"]), "auth.keys[0].scopes[0]"),
+        (with_key(patients=["../x"]), "auth.keys[0].patients[0]"),
+        (with_key(instances=["gh/other"]), "billing names an instance that is not configured"),
+        (with_jwt(algorithms=["HS256"]), "auth.jwt.algorithms[0]"),
+        (with_jwt(algorithms=["none"]), "auth.jwt.algorithms[0]"),
+        (with_jwt(jwks_file="x"), "give either jwks_url or jwks_file"),
+        (with_jwt(jwks_url=""), "give either jwks_url or jwks_file"),
+        (with_jwt(jwks_url="http://id.example.org/keys"), "must be https"),
         (GOOD | {"server": {"host": "0.0.0.0"}}, "server.host must be a loopback address"),  # noqa: S104
         (GOOD | {"server": {"prot": 1}}, "server.prot: is not a key"),
         (GOOD | {"server": {"port": 70000}}, "server.port"),

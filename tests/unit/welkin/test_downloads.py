@@ -191,7 +191,8 @@ async def test_a_large_error_still_says_its_status(downloads: Downloads) -> None
 async def test_the_connection_is_kept_for_the_next_file(downloads: Downloads) -> None:
     async with speak(saying(head("Content-Length: 5") + b"hello")) as wire:
         for _ in range(3):
-            assert await whole(await opened(downloads, wire)) == b"hello"
+            file = await opened(downloads, wire)
+            assert await whole(file) == b"hello"
+            file.pipe.leave()
 
-        assert len(wire.requests) == 3
-        assert wire.open == 1
+        assert (len(wire.requests), wire.connections) == (3, 1)

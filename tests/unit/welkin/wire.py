@@ -17,6 +17,7 @@ class Wire:
     url: str = ""
     requests: list[bytes] = field(default_factory=list)
     open: int = 0
+    connections: int = 0
 
 
 @asynccontextmanager
@@ -26,6 +27,7 @@ async def speak(script: Script) -> AsyncIterator[Wire]:
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire.open += 1
+        wire.connections += 1
         try:
             while not writer.is_closing():
                 head = await reader.readuntil(b"\r\n\r\n")

@@ -1,0 +1,158 @@
+"""The configuration as values: one class a section, each checking what it holds."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from gateway.settings.access import Auth
+from gateway.settings.section import Name, Secret, Section
+from gateway.settings.urls import check_url, is_loopback
+
+_ORIGIN = r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?"
+
+
+class Server(Section):
+    """Where the gateway listens, and what a browser may do."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    graphiql: bool = False
+    cors_origins: tuple[str, ...] = ()
+    cursor_keys: tuple[Annotated[SecretStr, Field(min_length=16)], ...] = ()
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(_ORIGIN, origin) for origin in origins):
+            raise ValueError("an origin looks like https://app.example.org, without a path")
+        return origins
+
+
+class Store(Section):
+    """Where cached reads and idempotency keys are kept."""
+
+    url: str = "memory://"
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        if url != "memory://":
+            raise ValueError('only "memory://" is served so far')
+        return url
+
+
+class Graphql(Section):
+    """What the GraphQL endpoint allows."""
+
+    introspection: bool = False
+    get_queries: bool = False
+    trusted_documents: str = ""
+
+    @field_validator("trusted_documents")
+    @classmethod
+    def _check_trusted(cls, folder: str) -> str:
+        if folder:
+            raise ValueError("trusted documents are not served yet; leave the key out")
+        return folder
+
+
+class Telemetry(Section):
+    """What is told about what happens."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    audit_file: str = ""
+    """A path, or "-" for standard output; empty for no audit trail."""
+    audit_strict: bool = True
+    """Whether nothing is read while the audit trail cannot be written."""
+    audit_key: SecretStr | None = None
+    """Hashes patients' ids in the audit trail; left out, one is derived from the instance's secret."""
+
+
+class Cache(Section):
+    """How long a read may be served again, in seconds; 0 keeps nothing."""
+
+    ttl_seconds: float = Field(default=30, ge=0, le=3600)
+
+
+class InstanceSettings(Section):
+    """One Welkin instance behind the gateway."""
+
+    tenant: Name
+    instance: Name
+    api: Literal["v1", "v2"]
+    base_url: str
+    client: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$")
+    secret: Secret
+    webhook_key: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
+    events_secret: SecretStr | None = None
+    """Signs the generic platform webhook; left out, only webhook_key and webhook_secret open it."""
+    events_signature_header: str = Field(default="X-Welkin-Signature", pattern=r"^[A-Za-z0-9-]+$")
+    events_timestamp_header: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
+    """If given, its value and a dot stand before the body in what is signed."""
+    events_tolerance_seconds: float = Field(default=300, gt=0, le=86400)
+    reconcile_seconds: float = Field(default=30, gt=0, le=3600)
+    timeout_seconds: float = Field(default=10, gt=0, le=300)
+    token_url: str | None = None
+    """Where upstream tokens come from, if not from the version's usual place below ``base_url``."""
+    patients_segment: Literal["patients", "patient"] = "patients"
+    """v1: the path segment before a patient's id; Welkin's own pages write both (D1)."""
+    path_prefix: str = Field(
+        default="/{tenant}/{instance}", pattern=r"^(/([A-Za-z0-9_-]+|\{tenant\}|\{instance\}))*$"
+    )
+    """v2: what stands between base URL and endpoint; one page of Welkin's shows ``/v1/{tenant}`` (D2)."""
+    order: Literal["auto", "newest_first", "oldest_first"] = "auto"
+    """v2: how the upstream orders a conversation; ``auto`` finds out from the times (undocumented)."""
+
+    @field_validator("base_url", "token_url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        check_url(url)
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _check_version(self) -> InstanceSettings:
+        foreign = {"v1": {"path_prefix", "order"}, "v2": {"patients_segment"}}[self.api]
+        misplaced = sorted(foreign & self.model_fields_set)
+        if misplaced:
+            raise ValueError(f"{' and '.join(misplaced)} mean nothing with api = {self.api!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_webhook_pair(self) -> InstanceSettings:
+        given = [bool(s and s.get_secret_value()) for s in (self.webhook_key, self.webhook_secret)]
+        if any(given) and not all(given):
+            raise ValueError("webhook_key and webhook_secret go together")
+        return self
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    server: Server = Server()
+    store: Store = Store()
+    graphql: Graphql = Graphql()
+    auth: Auth
+    telemetry: Telemetry = Telemetry()
+    cache: Cache = Cache()
+    instances: tuple[InstanceSettings, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Settings:
+        if self.auth.mode == "none" and not is_loopback(self.server.host):
+            raise ValueError(
+                'auth.mode "none" lets everybody in: server.host must be a loopback address (127.0.0.1)'
+            )
+        known = {f"{each.tenant}/{each.instance}" for each in self.instances}
+        for key in self.auth.keys:
+            if not known.issuperset(key.instances):
+                raise ValueError(f"auth.keys: {key.id} names an instance that is not configured")
+        names = [(each.tenant, each.instance) for each in self.instances]
+        if len(set(names)) < len(names):
+            raise ValueError("instances: two of them have the same tenant and instance")
+        return self
