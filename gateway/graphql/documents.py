@@ -22,7 +22,7 @@ from graphql import (
 
 from gateway.domain.errors import BadInput, LimitExceeded
 from gateway.graphql.errors import ErrorBody, show_error, show_syntax_error, show_validation_error
-from gateway.graphql.limits import MAX_TOKENS, check_limits
+from gateway.graphql.limits import Limits, check_limits
 
 MAX_CACHED = 500
 """Documents kept. Clients send a few dozen."""
@@ -75,8 +75,9 @@ class Documents:
     Documents that are refused are not kept: their errors are cheap to find again and may be many.
     """
 
-    def __init__(self, schema: GraphQLSchema, *, introspection: bool) -> None:
+    def __init__(self, schema: GraphQLSchema, *, introspection: bool, limits: Limits | None = None) -> None:
         self._schema = schema
+        self._limits = limits or Limits()
         self._introspection = introspection
         self._rules: Rules = (
             specified_rules if introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)
@@ -109,8 +110,8 @@ class Documents:
 
     def _read(self, text: str) -> DocumentNode:
         try:
-            document = parse(text, max_tokens=MAX_TOKENS)
-            check_limits(document)
+            document = parse(text, max_tokens=self._limits.tokens)
+            check_limits(document, self._limits)
             errors = self._validate(document)
         except GraphQLSyntaxError as error:
             raise Refused([show_syntax_error(error)]) from None

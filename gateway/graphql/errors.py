@@ -24,7 +24,8 @@ from graphql import (
     print_ast,
 )
 
-from gateway.domain.errors import BadInput, GatewayError, LimitExceeded, UpstreamRateLimited
+from gateway.domain.errors import BadInput, GatewayError, LimitExceeded, NotFound, UpstreamRateLimited
+from gateway.graphql.limits import TooManyOperations
 
 logger = logging.getLogger("gateway.graphql")
 
@@ -33,6 +34,8 @@ VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 
 ErrorBody: TypeAlias = dict[str, Any]
 """An entry of ``errors`` in an answer, ready to be written."""
+
+_NOT_FOUND = "There is no such patient here, or no such message of theirs."
 
 _SPEECH = re.compile(
     r"\b(Name|Int|Float|String|BlockString|Comment|sequence:|character:|0:) ['\"].*", re.DOTALL
@@ -53,7 +56,7 @@ def own_error(error: BaseException | None) -> GatewayError | None:
 def show_error(error: GatewayError) -> ErrorBody:
     """Show an error of our own without a place in a document."""
     extensions: dict[str, Any] = {"code": error.code}
-    if isinstance(error, UpstreamRateLimited) and error.retry_after is not None:
+    if isinstance(error, UpstreamRateLimited | TooManyOperations) and error.retry_after is not None:
         extensions["retryAfter"] = error.retry_after
     return {"message": error.message, "extensions": extensions}
 
@@ -61,6 +64,9 @@ def show_error(error: GatewayError) -> ErrorBody:
 def show_execution_error(error: GraphQLError, request_id: str) -> ErrorBody:
     """Show what went wrong while an operation ran."""
     known = own_error(error) or _argument_error(error)
+    if isinstance(known, NotFound):
+        # Whoever says it, in whatever words: what is not there and what is not theirs look the same.
+        known = NotFound(_NOT_FOUND)
     return _place(_masked(request_id) if known is None else show_error(known), error)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -10,12 +10,16 @@ from typing import Any, TypeAlias
 from graphql import DocumentNode, GraphQLError, OperationType
 from strawberry.types import ExecutionResult
 
+from gateway.domain.errors import LimitExceeded
 from gateway.graphql.context import Context
+from gateway.graphql.cost import cost_of
 from gateway.graphql.documents import Documents, Refused
-from gateway.graphql.errors import logger, show_execution_error
+from gateway.graphql.errors import logger, show_error, show_execution_error
+from gateway.graphql.limits import Limits, check_cost
 from gateway.graphql.patient import show_patient
 from gateway.graphql.ports import InstanceService
 from gateway.graphql.schema import schema
+from gateway.graphql.texts import PersistedTexts, Texts, TrustedTexts
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -24,9 +28,12 @@ JsonObject: TypeAlias = dict[str, Any]
 class Request:
     """What a client sent, whatever it came by."""
 
-    query: str
+    query: str | None
     variables: JsonObject | None = None
     operation_name: str | None = None
+    document_id: str | None = None
+    sha256: str | None = None
+    """Names the document by its hash, with or without its text beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +41,10 @@ class Operation:
     """A request whose document is valid and whose operation is known."""
 
     request: Request
+    text: str
     document: DocumentNode
     kind: OperationType
+    cost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +68,21 @@ class Answer:
 class Executor:
     """The way from requests to answers; one per process, for all instances."""
 
-    def __init__(self, *, introspection: bool) -> None:
+    def __init__(
+        self,
+        *,
+        introspection: bool,
+        limits: Limits | None = None,
+        show_cost: bool = False,
+        trusted: Mapping[str, str] | None = None,
+    ) -> None:
         self._schema = schema()
-        self._documents = Documents(self._schema.core, introspection=introspection)
+        self._limits = limits or Limits()
+        self._show_cost = show_cost
+        self._documents = Documents(self._schema.core, introspection=introspection, limits=self._limits)
+        self._texts: Texts = PersistedTexts() if trusted is None else TrustedTexts(trusted)
+        for name, text in (trusted or {}).items():
+            self._check_trusted(name, text)
 
     def prepare(self, request: Request, request_id: str) -> Operation:
         """Make sure that the request can run.
@@ -70,23 +91,44 @@ class Executor:
             Refused: it cannot; nothing of it ran.
         """
         try:
-            prepared = self._documents.prepare(request.query)
-            return Operation(request, prepared.document, prepared.kind_of(request.operation_name))
+            return self._prepare(request)
         except Refused as refused:
             codes = ",".join(error["extensions"]["code"] for error in refused.errors)
             logger.info("refused code=%s request=%s", codes, request_id)
             raise
 
+    def _prepare(self, request: Request) -> Operation:
+        text = self._texts.find(request.query, request.document_id, request.sha256)
+        prepared = self._documents.prepare(text)
+        kind = prepared.kind_of(request.operation_name)
+        cost = cost_of(prepared.document, request.operation_name, request.variables)
+        try:
+            check_cost(cost, self._limits)
+        except LimitExceeded as error:
+            raise Refused([show_error(error)]) from None
+        self._texts.keep(text, request.sha256)
+        return Operation(request, text, prepared.document, kind, cost)
+
+    def _check_trusted(self, name: str, text: str) -> None:
+        try:
+            self._documents.prepare(text)
+        except Refused as refused:
+            code = refused.errors[0]["extensions"]["code"]
+            raise ValueError(f"The trusted document {name} cannot run: {code}.") from None
+
     async def run(self, operation: Operation, service: InstanceService, request_id: str) -> Answer:
         """Run a query or a mutation to its end."""
         request = operation.request
         result = await self._schema.execute(
-            request.query,
+            operation.text,
             variable_values=request.variables,
             context_value=_context(operation, service, request_id),
             operation_name=request.operation_name,
         )
-        return _answer_of(result, request_id)
+        answer = _answer_of(result, request_id)
+        if self._show_cost and answer.began:
+            answer.body["extensions"] = {"cost": operation.cost}
+        return answer
 
     async def follow(
         self, operation: Operation, service: InstanceService, request_id: str
@@ -94,7 +136,7 @@ class Executor:
         """Run a subscription. An error that ends it comes as the last answer, marked ``final``."""
         request = operation.request
         results = await self._schema.subscribe(
-            request.query,
+            operation.text,
             variable_values=request.variables,
             context_value=_context(operation, service, request_id),
             operation_name=request.operation_name,

@@ -21,17 +21,30 @@ from graphql import (
 
 from gateway.domain.errors import LimitExceeded
 
-MAX_TOKENS = 1_000
-"""Checked inside the parser. GraphiQL's introspection takes about 250."""
 
-MAX_DEPTH = 10
-"""Fields inside each other; a message of a patient's message of a patient takes 10."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one operation may ask for, after fragments are expanded."""
 
-MAX_ALIASES = 15
-"""Fields under another name, after fragments are expanded: each can be a read upstream."""
+    depth: int = 10
+    """Fields inside each other; a message of a patient's message of a patient takes 10."""
+    aliases: int = 15
+    """Fields under another name: each can be a read upstream."""
+    directives: int = 50
+    tokens: int = 1_000
+    """Of the whole document, checked inside the parser. GraphiQL's introspection takes about 250."""
+    root_fields: int = 20
+    cost: int = 10_000
+    """Records, as ``cost.py`` counts them: 50 full pages, as many messages as one answer may show."""
 
-MAX_DIRECTIVES = 50
-"""Directives, after fragments are expanded."""
+
+class TooManyOperations(LimitExceeded):
+    """A principal ran more operations than one may."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        """Keep how long to wait, in seconds."""
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,8 @@ class Size:
     depth: int = 0
     aliases: int = 0
     directives: int = 0
+    fields: int = 0
+    """On the outermost level alone."""
 
     def beside(self, other: Size) -> Size:
         """Measure two selections that stand next to each other."""
@@ -48,29 +63,42 @@ class Size:
             max(self.depth, other.depth),
             self.aliases + other.aliases,
             self.directives + other.directives,
+            self.fields + other.fields,
         )
 
 
-def check_limits(document: DocumentNode) -> None:
+def check_limits(document: DocumentNode, limits: Limits) -> None:
     """Refuse a document that is larger than any honest one.
 
     Raises:
-        LimitExceeded: an operation is too deep, or has too many aliases or directives.
+        LimitExceeded: an operation is too deep, or has too many root fields, aliases or directives.
     """
     ruler = _Ruler(document)
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
-            _check(ruler.measure(definition.selection_set))
+            size = ruler.measure(definition.selection_set)
+            for what, count, limit in (
+                ("levels of fields", size.depth, limits.depth),
+                ("root fields", size.fields, limits.root_fields),
+                ("aliases", size.aliases, limits.aliases),
+                ("directives", size.directives, limits.directives),
+            ):
+                _check(what, count, limit)
 
 
-def _check(size: Size) -> None:
-    for what, count, limit in (
-        ("levels of fields", size.depth, MAX_DEPTH),
-        ("aliases", size.aliases, MAX_ALIASES),
-        ("directives", size.directives, MAX_DIRECTIVES),
-    ):
-        if count > limit:
-            raise LimitExceeded(f"An operation may have at most {limit} {what}.")
+def check_cost(cost: int, limits: Limits) -> None:
+    """Refuse an operation that could read too much.
+
+    Raises:
+        LimitExceeded: it costs more than one may.
+    """
+    if cost > limits.cost:
+        raise LimitExceeded(f"An operation may cost at most {limits.cost} records; this one costs {cost}.")
+
+
+def _check(what: str, count: int, limit: int) -> None:
+    if count > limit:
+        raise LimitExceeded(f"An operation may have at most {limit} {what}.")
 
 
 class _Ruler:
@@ -99,7 +127,7 @@ class _Ruler:
         # Introspection is deep by nature, reads nothing upstream, and has a rule of its own in graphql-core.
         hidden = node.name.value.startswith("__")
         inner = Size() if node.selection_set is None or hidden else self.measure(node.selection_set)
-        return Size(inner.depth + 1, inner.aliases + (node.alias is not None), inner.directives)
+        return Size(inner.depth + 1, inner.aliases + (node.alias is not None), inner.directives, 1)
 
     def _fragment(self, name: str) -> Size:
         if name not in self._measured:

@@ -62,6 +62,8 @@ def configure(level: Level, *, for_people: bool = False) -> None:
     handler.setFormatter(formatter)
     handler.addFilter(_OnlyOurs())
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    for quiet in ("uvicorn", _SERVER):
+        logging.getLogger(quiet).setLevel(logging.NOTSET)  # whatever an earlier server of the process set
     for noisy in ("httpx2", "httpcore2", "aiocache", "strawberry", "asyncio", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 

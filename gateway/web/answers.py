@@ -27,7 +27,7 @@ class HttpProblem(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
-        self.code = code
+        self.extensions: dict[str, Any] = {"code": code}
         self.headers = dict(headers or {})
 
 
@@ -46,5 +46,5 @@ def error_body(code: str, message: str) -> dict[str, Any]:
 
 def problem_response(problem: HttpProblem) -> Response:
     """Answer with an HTTP error."""
-    body = encode(error_body(problem.code, problem.message))
+    body = encode({"errors": [{"message": problem.message, "extensions": problem.extensions}]})
     return Response(body, problem.status, problem.headers, media_type=JSON)

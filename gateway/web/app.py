@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -16,6 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from gateway.domain.model import InstanceName
 from gateway.graphql.execution import Executor
 from gateway.web import graphiql, rest
+from gateway.web.admission import Admission
 from gateway.web.answers import HttpProblem, problem_response
 from gateway.web.envelope import Envelope
 from gateway.web.events import EventsDoor
@@ -25,9 +27,16 @@ from gateway.web.health import HealthDoor
 from gateway.web.instances import Instances
 from gateway.web.metrics import Metrics
 from gateway.web.options import InstanceEntry, Readiness, WebOptions
+from gateway.web.rates import Rates
 from gateway.web.webhooks import WebhookDoor
 from gateway.web.websocket_door import WebSocketDoor
 
+_DESCRIPTION = (
+    "The REST part of the gateway. The GraphQL part is described by its own schema. "
+    "GraphQL by HTTP answers 401 with UNAUTHENTICATED and WWW-Authenticate to who cannot be told, and 429 "
+    "with LIMIT_EXCEEDED, Retry-After and extensions.retryAfter (seconds) to a caller who runs too many "
+    "operations in a minute, both before the body is read."
+)
 _CORS_HEADERS = ("Accept", "Authorization", "Content-Type", "Range", "X-API-Key")
 _CORS_SHOWN = ("X-Request-Id", "Retry-After", "Accept-Ranges", "Content-Disposition", "Content-Range")
 _CORS_SECONDS = 600
@@ -48,7 +57,7 @@ def create_web(
     app = FastAPI(
         title="Welkin chat gateway",
         version="1",
-        description="The REST part of the gateway. The GraphQL part is described by its own schema.",
+        description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -57,12 +66,14 @@ def create_web(
     drain = asyncio.Event()
     metrics = Metrics(CollectorRegistry() if registry is None else registry)
     known = Instances(instances)
+    app.openapi = partial(rest.describe, app)
     app.state.drain = drain
     app.state.metrics = metrics
-    _add_graphql(app, known, options, metrics)
+    admission = Admission(known, options, Rates(options.operations_per_minute))
+    _add_graphql(app, admission, options, metrics)
     seconds = options.body_seconds
     rest.add_webhooks(app, WebhookDoor(known, metrics, seconds), EventsDoor(known, metrics, seconds))
-    rest.add_files(app, FilesDoor(known, metrics))
+    rest.add_files(app, FilesDoor(admission, metrics))
     rest.add_health(app, HealthDoor(readiness, drain, metrics))
     if options.cors_origins:
         app.add_middleware(
@@ -77,19 +88,24 @@ def create_web(
     return app
 
 
-def _add_graphql(app: FastAPI, instances: Instances, options: WebOptions, metrics: Metrics) -> None:
-    executor = Executor(introspection=options.introspection)
+def _add_graphql(app: FastAPI, admission: Admission, options: WebOptions, metrics: Metrics) -> None:
+    executor = Executor(
+        introspection=options.introspection,
+        limits=options.limits,
+        show_cost=options.show_cost,
+        trusted=options.trusted_documents,
+    )
     drain: asyncio.Event = app.state.drain
     http = GraphQLDoor(
         executor=executor,
-        instances=instances,
+        admission=admission,
         options=options,
         page=graphiql.page() if options.graphiql else None,
         drain=drain,
         metrics=metrics,
     )
     socket = WebSocketDoor(
-        executor=executor, instances=instances, options=options, drain=drain, metrics=metrics
+        executor=executor, admission=admission, options=options, drain=drain, metrics=metrics
     )
     for path in (f"{rest.PREFIX}/graphql", "/graphql"):
         app.router.routes.append(Route(path, http))

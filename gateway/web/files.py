@@ -21,10 +21,10 @@ from gateway.domain.identity import check_upstream_id
 from gateway.domain.ports import FileStream
 from gateway.graphql.errors import logger
 from gateway.graphql.ports import InstanceService
+from gateway.web.admission import Admission
 from gateway.web.answers import HttpProblem, problem_response
 from gateway.web.envelope import request_id_of
 from gateway.web.file_headers import FileHead, head_of, read_range
-from gateway.web.instances import Instances
 from gateway.web.metrics import Metrics
 from gateway.web.problems import problem_of
 from gateway.web.waiting import settle, until_gone
@@ -46,16 +46,20 @@ class Outcome(Enum):
 class FilesDoor:
     """Hands out the files of every instance."""
 
-    instances: Instances
+    admission: Admission
     metrics: Metrics
 
     async def give(self, request: Request) -> Response:
         """Check what can be checked without Welkin; the rest happens while answering.
 
         Raises:
-            HttpProblem: there is no such instance, or the id cannot be one.
+            HttpProblem: the caller may not, there is no such instance, or the id cannot be one.
         """
-        service = self.instances.find(request.scope).service
+        visitor = await self.admission.enter(request.scope)
+        try:
+            service = visitor.service(request_id_of(request.scope))
+        except GatewayError as error:
+            raise problem_of(error) from None
         file_id = _file_id_of(request.scope)
         byte_range = None
         # Without validators in our answers, a condition on a range can never hold.

@@ -12,16 +12,19 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.domain.errors import GatewayError
 from gateway.graphql.documents import Refused
 from gateway.graphql.execution import Answer, Executor, Operation, Request
 from gateway.graphql.ports import InstanceService
+from gateway.web.admission import Admission
 from gateway.web.answers import GRAPHQL_JSON, JSON, HttpProblem, encode
 from gateway.web.bodies import is_json, read_body, read_json
 from gateway.web.envelope import request_id_of
-from gateway.web.instances import Instances
+from gateway.web.expiry import Expiry
 from gateway.web.metrics import Metrics
 from gateway.web.negotiation import pick_json, prefers_stream, takes_stream, wants_page
 from gateway.web.options import WebOptions
+from gateway.web.problems import problem_of
 from gateway.web.requests import request_from_json, request_from_params
 from gateway.web.sse import EventStream
 
@@ -31,7 +34,7 @@ class GraphQLDoor:
     """An ASGI app, so that every method arrives here and gets an answer in JSON."""
 
     executor: Executor
-    instances: Instances
+    admission: Admission
     options: WebOptions
     page: Response | None
     drain: asyncio.Event
@@ -40,12 +43,18 @@ class GraphQLDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = HttpRequest(scope, receive)
-        service = self.instances.find(scope).service
         if self.page is not None and _asks_for_page(request):
+            # The page holds nothing and is the same at every address, so nobody has to prove anything.
             await self.page(scope, receive, send)
             return
+        visitor = await self.admission.enter(scope)
+        try:
+            visitor.count_operation()
+            service = visitor.service(request_id_of(scope))
+        except GatewayError as error:
+            raise problem_of(error) from None
         asked = await self._read(request)
-        response = await self._respond(request, asked, service)
+        response = await self._respond(request, asked, service, visitor.expiry)
         await response(scope, receive, send)
 
     async def _read(self, request: HttpRequest) -> Request:
@@ -59,7 +68,9 @@ class GraphQLDoor:
         body = await read_body(request, self.options.max_body_bytes, self.options.body_seconds)
         return request_from_json(read_json(body, "The body"))
 
-    async def _respond(self, request: HttpRequest, asked: Request, service: InstanceService) -> ASGIApp:
+    async def _respond(
+        self, request: HttpRequest, asked: Request, service: InstanceService, expiry: Expiry
+    ) -> ASGIApp:
         accept = request.headers.get("accept")
         request_id = request_id_of(request.scope)
         media_type = pick_json(accept)
@@ -70,15 +81,15 @@ class GraphQLDoor:
         except Refused as refused:
             answer = Answer({"errors": refused.errors}, began=False, final=True)
             if prefers_stream(accept):
-                return self._stream(_one(answer))
+                return self._stream(_one(answer), expiry)
             return self._json(answer, media_type)
         _check_method(request.method, operation.kind)
         if operation.kind is OperationType.SUBSCRIPTION:
             if not takes_stream(accept):
                 raise HttpProblem(406, "A subscription needs Accept: text/event-stream, or a WebSocket.")
-            return self._stream(self._follow(operation, service, request_id))
+            return self._stream(self._follow(operation, service, request_id), expiry)
         if prefers_stream(accept):
-            return self._stream(self._run_as_stream(operation, service, request_id))
+            return self._stream(self._run_as_stream(operation, service, request_id), expiry)
         return self._json(await self._run(operation, service, request_id, "http"), media_type)
 
     async def _run(
@@ -107,8 +118,8 @@ class GraphQLDoor:
         finally:
             self.metrics.subscribers("sse", -1)
 
-    def _stream(self, answers: AsyncGenerator[Answer]) -> EventStream:
-        return EventStream(answers, self.drain, self.options.keep_alive_seconds)
+    def _stream(self, answers: AsyncGenerator[Answer], expiry: Expiry) -> EventStream:
+        return EventStream(answers, self.drain, self.options.keep_alive_seconds, expiry, self.metrics)
 
     def _json(self, answer: Answer, media_type: str | None) -> Response:
         kind = media_type or JSON

@@ -26,10 +26,17 @@ class Instances:
         Raises:
             HttpProblem: there is none of that name.
         """
-        params = scope.get("path_params", {})
-        if "tenant" not in params:
-            return self._first
-        entry = self._entries.get(InstanceName(params["tenant"], params["instance"]))
+        entry = self._look(scope)
         if entry is None:
             raise HttpProblem(404, "No such instance is served here.", code="NOT_FOUND")
         return entry
+
+    def knows(self, scope: Scope) -> bool:
+        """Tell whether a request's path names an instance."""
+        return self._look(scope) is not None
+
+    def _look(self, scope: Scope) -> InstanceEntry | None:
+        params = scope.get("path_params", {})
+        if "tenant" not in params:
+            return self._first
+        return self._entries.get(InstanceName(params["tenant"], params["instance"]))

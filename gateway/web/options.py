@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from gateway.domain.access import EVERYBODY, Principal
+from gateway.graphql.limits import Limits
 from gateway.graphql.ports import InstanceService
+
+Authenticate: TypeAlias = Callable[[bytes | None, bytes | None], Awaitable[Principal]]
+"""Tells who sent these values of ``Authorization`` and ``X-API-Key``; raises Unauthenticated."""
+
+Admit: TypeAlias = Callable[[InstanceService, Principal, str], InstanceService]
+"""Gives what a principal may use of an instance, for the operation with this request id."""
+
+
+async def everybody(_authorization: bytes | None, _api_key: bytes | None) -> Principal:
+    """Ask nobody for a proof."""
+    return EVERYBODY
+
+
+def unguarded(service: InstanceService, _principal: Principal, _request_id: str) -> InstanceService:
+    """Give the whole instance."""
+    return service
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +47,17 @@ class WebOptions:
     """For a WebSocket's first message."""
     max_socket_operations: int = 100
     """Operations that run at once on one WebSocket."""
+    authenticate: Authenticate = everybody
+    admit: Admit = unguarded
+    now: Callable[[], float] = time.time
+    """Unix seconds, as a principal's ``expires_at`` counts them."""
+    limits: Limits = field(default_factory=Limits)
+    show_cost: bool = True
+    """Whether the answers of queries and mutations tell their cost in ``extensions.cost``."""
+    trusted_documents: Mapping[str, str] | None = None
+    """Texts by id or SHA-256; given, nothing else runs. Left out, clients may persist their own by hash."""
+    operations_per_minute: int | None = None
+    """Per principal, over all transports; None for any number."""
 
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)

@@ -21,6 +21,8 @@ from gateway.domain.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from gateway.graphql.errors import show_error
+from gateway.graphql.limits import TooManyOperations
 from gateway.web.answers import HttpProblem
 
 STATUS: dict[type[GatewayError], int] = {
@@ -44,6 +46,7 @@ STATUS: dict[type[GatewayError], int] = {
 RETRY_SECONDS = 5
 """When to come again where nobody said so: a node of Welkin's restarts within seconds."""
 
+_UNKNOWN_CALLER = 401
 _COME_AGAIN = frozenset({429, 503, 504})
 
 
@@ -55,7 +58,11 @@ def problem_of(error: GatewayError) -> HttpProblem:
     """
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     headers: dict[str, str] = {}
+    if status == _UNKNOWN_CALLER:
+        headers["WWW-Authenticate"] = "Bearer"
     if status in _COME_AGAIN:
-        told = error.retry_after if isinstance(error, UpstreamRateLimited) else None
+        told = error.retry_after if isinstance(error, UpstreamRateLimited | TooManyOperations) else None
         headers["Retry-After"] = str(RETRY_SECONDS if told is None else max(1, math.ceil(told)))
-    return HttpProblem(status, error.message, code=error.code, headers=headers)
+    problem = HttpProblem(status, error.message, code=error.code, headers=headers)
+    problem.extensions |= show_error(error)["extensions"]
+    return problem

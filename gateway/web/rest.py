@@ -37,8 +37,9 @@ _FILE = {
     200: "The file, as a download; a transfer that breaks off ends short of its length",
     206: "The range that was asked for",
     400: "The id cannot be one, or was written with percent signs",
+    401: "Wrong or missing credentials; WWW-Authenticate names the scheme",
     403: "Not allowed",
-    404: "No such instance, or no such file",
+    404: "No such instance or file, or none that the caller may know of",
     416: "The file has no such range",
     501: "The version of Welkin behind this instance has no files",
     502: "Welkin's answer is no file",
@@ -53,6 +54,32 @@ _RANGE: dict[str, Any] = {
     "description": "One range, bytes=a-b or bytes=a-; any other form is ignored",
     "schema": {"type": "string"},
 }
+
+
+_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
+
+SCHEMES: dict[str, Any] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token of the identity provider that the gateway is configured for",
+    },
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "A key that the gateway is configured with",
+    },
+}
+"""What ``[auth]`` can switch on. Where it is off, nothing is asked for."""
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Give the OpenAPI description, with the ways to prove who is calling."""
+    found = FastAPI.openapi(app)
+    found.setdefault("components", {})["securitySchemes"] = SCHEMES
+    return found
 
 
 def add_webhooks(app: FastAPI, chat: WebhookDoor, platform: EventsDoor) -> None:
@@ -70,10 +97,10 @@ def add_webhooks(app: FastAPI, chat: WebhookDoor, platform: EventsDoor) -> None:
 def add_files(app: FastAPI, door: FilesDoor) -> None:
     """Add the addresses of attachments. The id takes slashes too, so that a bad one is refused, not lost."""
     for prefix in (PREFIX, ""):
-        extra = {"parameters": [*_path_parameters(prefix), _FILE_ID, _RANGE]}
+        extra = {"parameters": [*_path_parameters(prefix), _FILE_ID, _RANGE], "security": _SECURITY}
         path = f"{prefix}/files/{{fileId:path}}"
         _add(app, "GET", path, door.give, summary="Stream an attachment", responses=_FILE, extra=extra)
-        extra = {"parameters": [*_path_parameters(prefix), _FILE_ID]}
+        extra = {"parameters": [*_path_parameters(prefix), _FILE_ID], "security": _SECURITY}
         summary = "The headers of an attachment"
         _add(app, "HEAD", path, door.give, summary=summary, responses=_FILE, extra=extra)
     for route in app.router.routes:

@@ -7,14 +7,19 @@ and one where its operations are cancelled and awaited.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from starlette.types import Message, Receive, Send
 
-from gateway.web.answers import encode
+from gateway.domain.errors import CallerError, GatewayError
+from gateway.web.admission import Visitor
+from gateway.web.answers import HttpProblem, encode
+from gateway.web.expiry import Expiry
 from gateway.web.options import WebOptions
+from gateway.web.waiting import settle
 from gateway.web.websocket_messages import (
     ClientMessage,
     Complete,
@@ -25,6 +30,9 @@ from gateway.web.websocket_messages import (
     read_message,
 )
 from gateway.web.websocket_operations import Operations, Runner
+
+Enter: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[Visitor]]
+"""Lets in whoever sent the first message with this payload; raises GatewayError or HttpProblem."""
 
 PROTOCOL = "graphql-transport-ws"
 
@@ -42,9 +50,11 @@ class Close:
 
 BAD_REQUEST = 4400
 UNAUTHORIZED = Close(4401, "Unauthorized")
+FORBIDDEN = Close(4403, "Forbidden")
 INIT_TIMEOUT = Close(4408, "Connection initialisation timeout")
 DUPLICATE = Close(4409, "Subscriber for this id already exists")
 TOO_MANY_INITS = Close(4429, "Too many initialisation requests")
+COME_AGAIN = Close(1013, "Try again later")
 RESTART = Close(1012, "The server restarts")
 GONE = Close(None)
 
@@ -53,13 +63,23 @@ class Socket:
     """The state of one connection after its handshake."""
 
     def __init__(
-        self, receive: Receive, send: Send, *, runner: Runner, options: WebOptions, request_id: str
+        self,
+        receive: Receive,
+        send: Send,
+        *,
+        runner: Runner,
+        enter: Enter,
+        options: WebOptions,
+        request_id: str,
     ) -> None:
         self._receive = receive
         self._transmit = send
         self._options = options
         self._operations = Operations(runner, self._send, request_id)
+        self._enter = enter
+        self._visitor: Visitor | None = None
         self._initialised = False
+        self._expiring: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._stopped: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
 
@@ -74,7 +94,7 @@ class Socket:
             await self._converse()
         finally:
             self._deadline.cancel()
-            await _settle(draining)
+            await settle([task for task in (draining, self._expiring) if task is not None])
             await self._operations.end()
         await self._close(self._stopped.result())
 
@@ -94,7 +114,7 @@ class Socket:
                 elif not self._stopped.done():
                     await self._send({"type": "ping"})
         finally:
-            await _settle(incoming)
+            await settle([incoming])
 
     async def _next_frame(self) -> Message:
         return await self._receive()
@@ -115,7 +135,7 @@ class Socket:
     async def _handle(self, message: ClientMessage) -> None:
         match message:
             case Init():
-                await self._initialise()
+                await self._initialise(message)
             case Ping():
                 await self._send({"type": "pong"})
             case Subscribe():
@@ -126,24 +146,47 @@ class Socket:
                 # A pong needs no answer.
                 pass
 
-    async def _initialise(self) -> None:
+    async def _initialise(self, message: Init) -> None:
         if self._initialised:
             self._stop(TOO_MANY_INITS)
             return
         self._initialised = True
+        try:
+            # What tells who is there may ask another server, so the deadline for this message goes on.
+            async with asyncio.timeout(self._options.connection_init_seconds):
+                self._visitor = await self._enter(message.payload)
+        except TimeoutError:
+            self._stop(INIT_TIMEOUT)
+        except (CallerError, HttpProblem):
+            self._stop(FORBIDDEN)
+        except GatewayError:
+            self._stop(COME_AGAIN)
+        else:
+            self._begin(self._visitor)
+            await self._send({"type": "connection_ack"})
+
+    def _begin(self, visitor: Visitor) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        await self._send({"type": "connection_ack"})
+        self._expiring = asyncio.create_task(self._expire(visitor.expiry))
+
+    async def _expire(self, expiry: Expiry) -> None:
+        await expiry.wait()
+        self._stop(FORBIDDEN)
 
     async def _subscribe(self, message: Subscribe) -> None:
-        if not self._initialised:
+        if self._visitor is None:
             self._stop(UNAUTHORIZED)
         elif message.id in self._operations:
             self._stop(DUPLICATE)
         else:
-            await self._operations.start(message)
+            await self._operations.start(message, self._visitor)
 
     async def _send(self, message: dict[str, Any]) -> None:
+        if self._visitor is not None and self._visitor.expiry.passed:
+            self._stop(FORBIDDEN)
+        if self._stopped.done():
+            return
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 # Text, not bytes: bytes would make a binary frame, which the protocol does not know.
@@ -165,9 +208,3 @@ class Socket:
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(SEND_SECONDS):
                 await self._transmit({"type": "websocket.close", "code": close.code, "reason": close.reason})
-
-
-async def _settle(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError, OSError):
-        await task

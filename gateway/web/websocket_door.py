@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.http.websocket_origin import is_same_origin, normalize_allowed_origins, normalize_origin
 
 from gateway.graphql.execution import Executor
-from gateway.graphql.ports import InstanceService
+from gateway.web.admission import Admission
 from gateway.web.answers import HttpProblem, problem_response
 from gateway.web.envelope import request_id_of
-from gateway.web.instances import Instances
 from gateway.web.metrics import Metrics
 from gateway.web.options import WebOptions
 from gateway.web.websocket import PROTOCOL, Socket
@@ -27,7 +27,7 @@ class WebSocketDoor:
     """An ASGI app that answers upgrades."""
 
     executor: Executor
-    instances: Instances
+    admission: Admission
     options: WebOptions
     drain: asyncio.Event
     metrics: Metrics
@@ -41,8 +41,8 @@ class WebSocketDoor:
         """Check the handshake, then serve the socket to its end."""
         websocket = WebSocket(scope, receive, send)
         try:
-            service = self.instances.find(scope).service
             self._check_origin(websocket)
+            await self.admission.check_handshake(scope)
         except HttpProblem as problem:
             await websocket.receive()
             await websocket.send_denial_response(problem_response(problem))
@@ -53,12 +53,18 @@ class WebSocketDoor:
             await websocket.accept()
             await websocket.close(UNACCEPTABLE, "Subprotocol not acceptable")
             return
-        await self._serve(scope, receive, send, service)
+        await self._serve(scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, service: InstanceService) -> None:
-        limit = self.options.max_socket_operations
-        runner = Runner(self.executor, service, self.metrics, limit)
-        socket = Socket(receive, send, runner=runner, options=self.options, request_id=request_id_of(scope))
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        runner = Runner(self.executor, self.metrics, self.options.max_socket_operations)
+        socket = Socket(
+            receive,
+            send,
+            runner=runner,
+            enter=partial(self.admission.enter_by_message, scope),
+            options=self.options,
+            request_id=request_id_of(scope),
+        )
         self.metrics.sockets(1)
         try:
             await socket.serve(self.drain)

@@ -10,11 +10,12 @@ from typing import Any, TypeAlias
 
 from graphql import OperationType
 
-from gateway.domain.errors import LimitExceeded
+from gateway.domain.errors import GatewayError, LimitExceeded
 from gateway.graphql.documents import Refused
 from gateway.graphql.errors import ErrorBody, show_error, show_fault
 from gateway.graphql.execution import Answer, Executor, Operation
 from gateway.graphql.ports import InstanceService
+from gateway.web.admission import Visitor
 from gateway.web.metrics import Metrics
 from gateway.web.websocket_messages import Subscribe
 
@@ -24,10 +25,9 @@ Say: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """What runs operations, for one instance."""
+    """What runs operations."""
 
     executor: Executor
-    service: InstanceService
     metrics: Metrics
     limit: int
 
@@ -47,15 +47,21 @@ class Operations:
         """Tell whether an id is taken."""
         return operation_id in self._running
 
-    async def start(self, message: Subscribe) -> None:
-        """Start an operation, unless too many run already."""
+    async def start(self, message: Subscribe, visitor: Visitor) -> None:
+        """Start an operation, unless too many run already, or were run lately."""
         limit = self._runner.limit
         if len(self._running) >= limit:
             error = LimitExceeded(f"One socket may run at most {limit} operations at once.")
             await self._say_errors(message.id, [show_error(error)])
             return
+        try:
+            visitor.count_operation()
+        except LimitExceeded as error:
+            await self._say_errors(message.id, [show_error(error)])
+            return
         self._started += 1
-        task = asyncio.create_task(self._operate(message, f"{self._request_id}-{self._started}"))
+        request_id = f"{self._request_id}-{self._started}"
+        task = asyncio.create_task(self._operate(message, visitor, request_id))
         self._running[message.id] = task
 
     def forget(self, operation_id: str) -> None:
@@ -75,32 +81,38 @@ class Operations:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def _operate(self, message: Subscribe, request_id: str) -> None:
+    async def _operate(self, message: Subscribe, visitor: Visitor, request_id: str) -> None:
         try:
-            await self._run(
-                message.id, self._runner.executor.prepare(message.request, request_id), request_id
-            )
+            service = visitor.service(request_id)
+            operation = self._runner.executor.prepare(message.request, request_id)
+            await self._run(message.id, operation, service, request_id)
+        except GatewayError as error:
+            await self._finish(message.id, errors=[show_error(error)])
         except Refused as refused:
             await self._finish(message.id, errors=refused.errors)
         except Exception as error:  # noqa: BLE001 -- the operation's edge: the others on the socket go on
             await self._finish(message.id, errors=[show_fault(error, request_id)])
 
-    async def _run(self, operation_id: str, operation: Operation, request_id: str) -> None:
+    async def _run(
+        self, operation_id: str, operation: Operation, service: InstanceService, request_id: str
+    ) -> None:
         runner = self._runner
         runner.metrics.operation(operation.kind.value, "ws")
         if operation.kind is OperationType.SUBSCRIPTION:
-            await self._follow(operation_id, operation, request_id)
+            await self._follow(operation_id, operation, service, request_id)
             return
-        answer = await runner.executor.run(operation, runner.service, request_id)
+        answer = await runner.executor.run(operation, service, request_id)
         await self._deliver(operation_id, answer)
         if not answer.final:
             await self._finish(operation_id)
 
-    async def _follow(self, operation_id: str, operation: Operation, request_id: str) -> None:
+    async def _follow(
+        self, operation_id: str, operation: Operation, service: InstanceService, request_id: str
+    ) -> None:
         runner = self._runner
         runner.metrics.subscribers("ws", 1)
         try:
-            async with aclosing(runner.executor.follow(operation, runner.service, request_id)) as answers:
+            async with aclosing(runner.executor.follow(operation, service, request_id)) as answers:
                 async for answer in answers:
                     await self._deliver(operation_id, answer)
                     if answer.final:

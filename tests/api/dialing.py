@@ -16,7 +16,9 @@ from gateway.web.options import WebOptions
 FOLLOW = """subscription($id: ID!, $after: String) {
     messageAdded(patientId: $id, after: $after) { cursor node { body } }
 }"""
-OPTIONS = WebOptions(connection_init_seconds=0.3, keep_alive_seconds=0.2, max_socket_operations=3)
+OPTIONS = WebOptions(
+    connection_init_seconds=0.3, keep_alive_seconds=0.2, max_socket_operations=3, show_cost=False
+)
 
 
 @asynccontextmanager

@@ -269,7 +269,7 @@ def _window_on(newest_first: list[Message], window: Window) -> Connection:
 KEY, SECRET = b"key-1", b"secret-1"
 """What Welkin's webhooks carry in these tests."""
 
-DEV = WebOptions(graphiql=True, introspection=True, get_queries=True)
+DEV = WebOptions(graphiql=True, introspection=True, get_queries=True, show_cost=False)
 """The switches of `gateway dev`."""
 
 

@@ -29,7 +29,10 @@ def client(fake: FakeInstance) -> Iterator[httpx2.Client]:
 @pytest.fixture
 def production(fake: FakeInstance) -> Iterator[httpx2.Client]:
     """The gateway with every switch at its default."""
-    with serve(web_of(fake, options=WebOptions())) as base_url, httpx2.Client(base_url=base_url) as client:
+    with (
+        serve(web_of(fake, options=WebOptions(show_cost=False))) as base_url,
+        httpx2.Client(base_url=base_url) as client,
+    ):
         yield client
 
 

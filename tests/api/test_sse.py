@@ -21,7 +21,7 @@ FOLLOW = {
     "query": "subscription($id: ID!) { messageAdded(patientId: $id) { node { body } } }",
     "variables": {"id": PATIENT},
 }
-OPTIONS = WebOptions(keep_alive_seconds=0.2, get_queries=True)
+OPTIONS = WebOptions(keep_alive_seconds=0.2, get_queries=True, show_cost=False)
 
 
 @pytest.fixture

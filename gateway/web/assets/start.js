@@ -4,10 +4,19 @@
 
 (async () => {
   const url = window.location.origin + window.location.pathname;
-  const fetcher = window.GraphiQL.createFetcher({
-    url,
-    wsClient: window.graphqlWs.createClient({ url: url.replace(/^http/, "ws"), lazy: true }),
-  });
+  // A browser cannot send headers with a WebSocket, so they go into its first message. A client per
+  // operation, since the headers editor may have changed; it connects only for a subscription.
+  const connectionParams = (headers) =>
+    Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]));
+  const fetcher = (operation, options) =>
+    window.GraphiQL.createFetcher({
+      url,
+      wsClient: window.graphqlWs.createClient({
+        url: url.replace(/^http/, "ws"),
+        lazy: true,
+        connectionParams: connectionParams(options?.headers),
+      }),
+    })(operation, options);
   const examples = await (await fetch("/graphiql/operations.json")).json();
   const element = window.React.createElement(window.GraphiQL, {
     fetcher,

@@ -12,6 +12,7 @@ from gateway.domain.identity import patient_node_id
 from gateway.domain.model import Conversation
 from gateway.graphql.context import Records
 from gateway.graphql.execution import Answer, Executor, Request
+from gateway.graphql.limits import Limits
 from gateway.graphql.mutation import MAX_BODY_BYTES, check_body, check_key
 from tests.api.fakes import PATIENT, FakeInstance
 
@@ -144,7 +145,8 @@ async def test_the_look_ahead_sees_through_everything(
     assert fake.calls.count("patient") == reads
 
 
-async def test_an_answer_has_a_bounded_number_of_messages(executor: Executor) -> None:
+async def test_an_answer_has_a_bounded_number_of_messages() -> None:
+    executor = Executor(introspection=True, limits=Limits(cost=1_000_000))
     fake = FakeInstance(messages=200)
     inner = "messages(first: 200) { nodes { id } }"
     query = '{ patient(patientId: "PATIENT") { messages(first: 200) { nodes { patient { INNER } } } } }'

@@ -1,4 +1,4 @@
-"""The composition root: the only place that names concrete adapters and puts them together."""
+"""The whole gateway, put together from its settings."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
+from gateway.app.entrance import build_entrance
 from gateway.domain.cursor import CursorKeys
 from gateway.domain.model import InstanceName
 from gateway.services.instance import Instance
-from gateway.settings import ConfigurationError, InstanceSettings, Settings
+from gateway.settings import InstanceSettings, Settings
 from gateway.store.memory import BoundedMemoryCache
 from gateway.store.reads import SharedReads
 from gateway.store.sealing import CursorSeal
@@ -57,12 +58,9 @@ def build(settings: Settings) -> Gateway:
     """Build the gateway from its settings. Nothing is asked of the network yet.
 
     Raises:
-        ConfigurationError: the settings ask for something that is not served yet.
+        ConfigurationError: a value cannot be used.
     """
-    if settings.auth.modes or settings.telemetry.audit_file:
-        raise ConfigurationError(
-            'auth.mode and telemetry.audit_file: nothing but "none" and "" is served yet'
-        )
+    entrance = build_entrance(settings)
     cache = BoundedMemoryCache(weigh=weigh)
     tokens = Tokens()  # shared: two instances may use one API client
     built = [_build_instance(each, settings, cache, tokens) for each in settings.instances]
@@ -73,6 +71,17 @@ def build(settings: Settings) -> Gateway:
     for each in built:
         name = each.instance.name
         listeners.labels(name.tenant, name.instance).set_function(lambda i=each.instance: i.listeners)
+
+    async def ready() -> ReadyState:
+        issuer = entrance.keys_of_issuer
+        if issuer is not None and not issuer.ready:
+            await issuer.load()
+        believed = issuer is None or issuer.ready
+        parts = (
+            {} if issuer is None else {"identity provider": "ok" if believed else "its keys cannot be read"}
+        )
+        return ReadyState(ready=believed, parts=parts)
+
     web = create_web(
         {each.instance.name: each.entry for each in built},
         WebOptions(
@@ -80,8 +89,10 @@ def build(settings: Settings) -> Gateway:
             introspection=settings.graphql.introspection,
             get_queries=settings.graphql.get_queries,
             cors_origins=settings.server.cors_origins,
+            authenticate=entrance.authenticator.authenticate,
+            admit=entrance.admit,
         ),
-        _ready,
+        ready,
         registry,
     )
 
@@ -90,6 +101,7 @@ def build(settings: Settings) -> Gateway:
         yield
         web.state.drain.set()
         await asyncio.gather(*(each.aclose() for each in built))
+        await entrance.aclose()
 
     web.router.lifespan_context = lifespan
     return Gateway(web, {each.instance.name: each.instance for each in built})
@@ -146,7 +158,3 @@ def _build_welkin(chosen: InstanceSettings, tokens: Tokens) -> WelkinV1 | Welkin
     if chosen.api == "v1":
         return WelkinV1(upstream, patients_segment=chosen.patients_segment, tokens=tokens)
     return WelkinV2(upstream, order=chosen.order, prefix=chosen.path_prefix, tokens=tokens)
-
-
-async def _ready() -> ReadyState:
-    return ReadyState(ready=True)
