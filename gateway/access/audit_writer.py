@@ -19,13 +19,15 @@ import queue
 import stat
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
-QUEUE_LINES = 1_000
-"""Half a second of the gateway's top speed, and less than a megabyte."""
+QUEUE_LINES = 20_000
+"""One message to ten thousand subscribers is as many lines at once; full, it holds about 20 MB."""
 
-STALLED_SECONDS = 1.0
+STALLED_SECONDS = 2.0
 """A sink that takes longer for a line counts as failing."""
 
 STANDARD_OUTPUT = "-"
@@ -47,10 +49,13 @@ class _Ticket:
     loop: asyncio.AbstractEventLoop | None = None
     written: asyncio.Future[bool] | None = None
     abandoned: bool = False
+    ok: bool = False
 
 
 class AuditWriter:
     """The thread behind one sink: the path of a file or pipe, or "-" for standard output.
+
+    One event loop may write to it.
 
     ``missing`` gives the line that tells how many are lost, from its number, their count and the time.
     """
@@ -67,6 +72,8 @@ class AuditWriter:
         self._told = 0
         self._failing = False
         self._busy_since: float | None = None
+        self._settled: deque[_Ticket] = deque()
+        self._waking = False
         # A daemon: a write that blocks for ever must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
@@ -88,7 +95,7 @@ class AuditWriter:
         self._enter(_Ticket(line))
 
     async def write(self, line: Line) -> bool:
-        """Write a line and tell whether it stands in the sink. Waits a second at most.
+        """Write a line and tell whether it stands in the sink. Waits two seconds at most.
 
         A line given up while its write was under way may appear later: the trail then tells more than
         was shown, never less.
@@ -97,14 +104,13 @@ class AuditWriter:
         ticket = _Ticket(line, loop, loop.create_future())
         if not self._enter(ticket) or ticket.written is None:
             return False
-        try:
-            await asyncio.wait({ticket.written}, timeout=STALLED_SECONDS)
-        finally:
-            ticket.abandoned = not ticket.written.done()
-        return ticket.written.done() and ticket.written.result()
+        # A caller that is cancelled leaves its line behind: what it asked for was read.
+        done, _ = await asyncio.wait({ticket.written}, timeout=STALLED_SECONDS)
+        ticket.abandoned = not done
+        return bool(done) and ticket.written.result()
 
     async def aclose(self) -> None:
-        """Write what is left, as far as the sink lets it within two seconds."""
+        """Write what is left, as far as the sink lets it within some seconds."""
         await asyncio.to_thread(self._stop)
 
     def _stop(self) -> None:
@@ -124,18 +130,34 @@ class AuditWriter:
 
     def _run(self) -> None:
         while (ticket := self._queue.get()) is not None:
-            written = not ticket.abandoned and self._try(ticket.line)
-            if not written:
+            ticket.ok = not ticket.abandoned and self._try(ticket.line)
+            if not ticket.ok:
                 self._failed += 1
-            _tell(ticket, written=written)
+            if ticket.loop is not None:
+                self._settled.append(ticket)
+                self._wake(ticket.loop)
         self._close()
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the loop tell those who wait. Waking it costs more than a line: once does for a burst."""
+        if not self._waking:
+            self._waking = True
+            with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+                loop.call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        self._waking = False  # first, so that a line that comes meanwhile wakes the loop again
+        while self._settled:
+            ticket = self._settled.popleft()
+            if ticket.written is not None and not ticket.written.done():
+                ticket.written.set_result(ticket.ok)
 
     def _try(self, line: Line) -> bool:
         self._busy_since = time.monotonic()
         try:
             self._tell_missing(line.at)
             self._put(line.render(self._number + 1))
-        except OSError:
+        except (OSError, ValueError):  # ValueError: no path at all
             self._failing = True
             self._close()
             return False
@@ -164,20 +186,6 @@ class AuditWriter:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-
-
-def _tell(ticket: _Ticket, *, written: bool) -> None:
-    if ticket.loop is None or ticket.written is None:
-        return
-    try:
-        ticket.loop.call_soon_threadsafe(_settle, ticket.written, written)
-    except RuntimeError:
-        return  # the loop has ended, and with it whoever waited
-
-
-def _settle(future: asyncio.Future[bool], written: bool) -> None:  # noqa: FBT001 -- called by the loop
-    if not future.done():
-        future.set_result(written)
 
 
 def _open(sink: str) -> int:

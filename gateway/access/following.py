@@ -42,6 +42,7 @@ async def follow(
                 async with caller.act(Action.EVENT, edge.message.patient_id) as event:
                     event.ask_patient(edge.message.patient_id)
                     event.count = 1
+                patient_id = edge.message.patient_id
                 # Writing it down may have taken a moment.
                 caller.check_expiry()
                 delivered += 1

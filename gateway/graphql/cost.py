@@ -39,7 +39,10 @@ CONNECTIONS: Mapping[str, Mapping[str, int]] = {
 
 NODES = "nodes"
 MAX_IDS = 100
-"""What ``nodes(ids:)`` takes. A connection's ``nodes``, which has no arguments, is no read of its own."""
+"""What ``nodes(ids:)`` takes."""
+
+PAGED = frozenset({"node", NODES})
+"""Without arguments these are the entries of a connection, which were counted with it."""
 
 READS = frozenset({"messageAdded", "node", "patient", "portalMessageAdded", "sendMessage"})
 """Fields of one record each."""
@@ -107,7 +110,9 @@ class _Counter:
         inner = 0 if node.selection_set is None else self.count(node.selection_set)
         if name in CONNECTIONS:
             return self._page(node, CONNECTIONS[name]) * (1 + inner)
-        if name == NODES and node.arguments:
+        if name in PAGED and not node.arguments:
+            return inner
+        if name == NODES:
             return self._length(node) * (1 + inner)
         return inner + (name in READS)
 

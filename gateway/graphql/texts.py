@@ -65,6 +65,7 @@ class PersistedTexts:
         if sha256 is None or len(text) > MAX_CACHED_CHARACTERS:
             return
         self._kept[sha256] = text
+        self._kept.move_to_end(sha256)
         if len(self._kept) > MAX_TEXTS:
             self._kept.popitem(last=False)
 

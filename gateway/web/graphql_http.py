@@ -145,9 +145,12 @@ def _check_method(method: str, kind: OperationType) -> None:
         raise HttpProblem(405, "Mutations are served by POST alone.", headers={"Allow": "POST"})
 
 
+_NAMES_DOCUMENT = frozenset({"query", "documentId", "extensions"})
+
+
 def _asks_for_page(request: HttpRequest) -> bool:
     return (
         request.method == "GET"
-        and "query" not in request.query_params
+        and _NAMES_DOCUMENT.isdisjoint(request.query_params)
         and wants_page(request.headers.get("accept"))
     )

@@ -44,5 +44,5 @@ class Rates:
         if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
         if not enough:
-            wait = (1 - tokens) * _MINUTE / self._most
+            wait = round((1 - tokens) * _MINUTE / self._most, 3)
             raise TooManyOperations(f"At most {self._most} operations may be run in a minute.", wait)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import httpx2
 import pytest
 from playwright.async_api import Page, async_playwright
 
+from tests.api.fake_access import FakeAccess
 from tests.api.fakes import FakeInstance, web_of
 from tests.serving import serve
 
@@ -77,6 +79,29 @@ async def test_the_page_runs_a_query_and_follows_a_subscription(
 
     assert browser.complaints == []
     assert browser.hosts - {""} == {urlsplit(base_url).netloc}
+
+
+async def test_the_headers_editor_proves_who_is_calling(browser: Watched, fake: FakeInstance) -> None:
+    """By POST as headers; for a subscription in the socket's first message, in lower case."""
+    access, page = FakeAccess(), browser.page
+    with serve(web_of(fake, options=access.options())) as base_url:
+        await page.goto(f"{base_url}/graphql")
+        await page.locator(".graphiql-tab", has_text="FollowMessages").click()
+        await page.wait_for_selector(".graphiql-query-editor >> text=messageAdded")
+        await page.get_by_role("button", name="Headers", exact=True).click()
+        await page.locator(".graphiql-editor-tool .graphiql-editor:not(.hidden) .CodeMirror").click()
+        await page.keyboard.insert_text('{"X-API-Key": "reader"}')
+        # GraphiQL reads its editors with a delay of its own.
+        await page.wait_for_timeout(1500)
+        await page.click(".graphiql-execute-button")
+        async with asyncio.timeout(10):
+            while fake.followers == 0:
+                await page.wait_for_timeout(20)
+        fake.receive("fresh from the care team")
+        await page.wait_for_selector(".result-window >> text=fresh from the care team")
+
+    assert (None, b"reader") in access.asked
+    assert {name for name, _ in access.admitted} == {"reader"}
 
 
 def test_the_page_has_a_strict_policy_and_no_inline_script(base_url: str) -> None:

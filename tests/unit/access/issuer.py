@@ -110,9 +110,7 @@ class Issuer:
 
     source: Source = field(default_factory=Source)
     clock: Clock = field(default_factory=Clock)
-    options: JwtOptions = field(
-        default_factory=lambda: JwtOptions(ISSUER, frozenset({AUDIENCE}), ALGORITHMS)
-    )
+    options: JwtOptions = field(default_factory=lambda: JwtOptions(ISSUER, frozenset({AUDIENCE}), ALGORITHMS))
 
     def __post_init__(self) -> None:
         self.keys = Jwks(self.source, clock=self.clock)

@@ -113,13 +113,23 @@ async def test_a_file_is_read_up_to_its_limit(tmp_path: Path):
     await source.aclose()
 
 
-@pytest.mark.parametrize("url", ["https://id.example.org/k?x=1", "http://127.0.0.1:9/k", "http://localhost/k", "http://[::1]/k"])
+@pytest.mark.parametrize(
+    "url", ["https://id.example.org/k?x=1", "http://127.0.0.1:9/k", "http://localhost/k", "http://[::1]/k"]
+)
 def test_a_safe_url_is_taken(url: str):
     check_url(url)
 
 
 @pytest.mark.parametrize(
-    "url", ["http://id.example.org/k", "ftp://127.0.0.1/k", "file:///etc/passwd", "https:///k", "", "https://a:b@id.example.org/k"]
+    "url",
+    [
+        "http://id.example.org/k",
+        "ftp://127.0.0.1/k",
+        "file:///etc/passwd",
+        "https:///k",
+        "",
+        "https://a:b@id.example.org/k",
+    ],
 )
 def test_another_url_is_refused(url: str):
     with pytest.raises(ValueError, match="jwks_url must"):
@@ -252,7 +262,8 @@ async def test_a_real_provider_that_goes_down_leaves_its_keys(provider: Provider
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"\xff", b"[]", b"5", b"{}", b'{"keys":{}}', b'{"keys":[]}', b'{"keys":[5,{}]}', b"[" * 100_000]
+    "body",
+    [b"", b"\xff", b"[]", b"5", b"{}", b'{"keys":{}}', b'{"keys":[]}', b'{"keys":[5,{}]}', b"[" * 100_000],
 )
 def test_what_is_no_set_of_keys_is_refused(body: bytes):
     with pytest.raises(KeysUnreadable):
