@@ -8,6 +8,7 @@ from typing import cast
 
 from gateway.access.keys import EVERY, KEY_PREFIX
 from gateway.domain.access import EVERYBODY, Principal, Scope
+from gateway.domain.model import InstanceName
 
 ASYMMETRIC = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
@@ -39,6 +40,7 @@ class JwtOptions:
     scopes_claim: str = "scope"
     patients_claim: str = "welkin_patients"
     leeway_seconds: float = 10.0
+    instances: frozenset[InstanceName] | None = None
 
     def __post_init__(self) -> None:
         """Refuse options under which anyone could get in."""
@@ -71,9 +73,13 @@ def principal_of(claims: Mapping[str, object], options: JwtOptions, now: float) 
         _subject(claims),
         _scopes(claims.get(options.scopes_claim)),
         _patients(claims.get(options.patients_claim)),
-        instances=None,
+        instances=options.instances,
         expires_at=expiry + options.leeway_seconds,
     )
+
+
+_RESERVED = frozenset({EVERYBODY.id, "nobody", "gateway", "welkin"})
+"""The audit trail's own names."""
 
 
 def _subject(claims: Mapping[str, object]) -> str:
@@ -81,7 +87,7 @@ def _subject(claims: Mapping[str, object]) -> str:
     if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT:
         raise ClaimsRefused("sub")
     # Nobody may pass for a service, or for the caller of a gateway without access control.
-    if subject.startswith(KEY_PREFIX) or subject == EVERYBODY.id:
+    if subject.startswith((KEY_PREFIX, "patient:")) or subject in _RESERVED:
         raise ClaimsRefused("sub")
     return subject
 

@@ -19,6 +19,7 @@ from gateway.domain.errors import Forbidden, NotFound
 from gateway.domain.model import ApiVersion, Capability, InstanceName, PatientRecord
 from gateway.domain.ports import FileStream
 
+_NO_FILES = "A file can be sent only by callers who may see all patients: it does not say whose it is."
 _NAME_A_PATIENT = "Name a patient: a search across all patients needs access to all of them."
 _NO_LIST = "The list of patients needs access to all of them; patients can be read one by one."
 _NO_FILE = "There is no such file."
@@ -94,12 +95,19 @@ class GuardedInstance:
             act.shows = False
             act.ask(Scope.SEND)
             act.ask_patient(patient_id)
+            if attachment_id is not None:  # nothing tells whose a file is
+                act.ask(Scope.FILES)
+                act.ask_everyone(Forbidden(_NO_FILES))
             self._audit.check()
             # With an attachment it may be the file that is not there.
             with unknown_patient() if attachment_id is None else nullcontext():
-                sent = await self._service.send(patient_id, body, attachment_id, idempotency_key)
+                sent = await self._service.send(patient_id, body, attachment_id, self._own(idempotency_key))
             act.count = 1
             return sent
+
+    def _own(self, idempotency_key: str | None) -> str | None:
+        """Keep the keys of one caller from meeting those of another."""
+        return None if idempotency_key is None else f"{self._principal.id}\n{idempotency_key}"
 
     def follow(self, patient_id: str, after: str | None, /) -> AsyncGenerator[Edge]:
         """Follow a conversation that is the caller's to read; see ``following.follow``."""
@@ -115,6 +123,8 @@ class GuardedInstance:
                 act.ask_patient(patient_id)
             with unknown_patient():
                 found = await self._service.search(query, patient_id, window)
+            for hit in found.hits:  # whatever the upstream made of the patient that was named
+                act.ask_patient(hit.message.patient_id)
             act.count = len(found.hits)
             return found
 
@@ -144,6 +154,9 @@ class GuardedInstance:
         """Read the conversation that a chat token opens, if its patient is one of the caller's."""
         async with self._caller.act(Action.PORTAL) as act:
             act.ask(Scope.READ)
+            if self._principal.patients is not None:  # whose it is stands in its messages alone
+                newest = await self._service.portal_messages(token, Window(first=1))
+                act.ask_patient(newest.edges[0].message.patient_id if newest.edges else "")
             found = await self._service.portal_messages(token, window)
             for edge in found.edges:
                 act.patient_id = edge.message.patient_id

@@ -24,7 +24,7 @@ from gateway.access.claims import ClaimsRefused, JwtOptions, principal_of
 from gateway.access.jwks import Jwks
 from gateway.access.jwks_source import KeysUnreadable
 from gateway.domain.access import Principal
-from gateway.domain.errors import Unauthenticated
+from gateway.domain.errors import Overloaded, Unauthenticated
 
 MAX_TOKEN_BYTES = 8 * 1024
 KEPT_TOKENS = 10_000
@@ -91,7 +91,7 @@ class JwtVerifier:
         try:
             principal = await self._check(token)
         except KeysUnreadable:
-            raise Unauthenticated(KEYS_UNREADABLE) from None
+            raise Overloaded(KEYS_UNREADABLE) from None  # nobody's fault who is calling
         except (TokenRefused, ClaimsRefused, JoseError, ValueError, RecursionError):
             # No cause: joserfc's errors quote the token.
             raise Unauthenticated(REFUSED) from None

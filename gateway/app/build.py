@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
@@ -13,8 +14,10 @@ from prometheus_client import CollectorRegistry, Gauge
 from gateway.app.entrance import build_entrance
 from gateway.domain.cursor import CursorKeys
 from gateway.domain.model import InstanceName
+from gateway.graphql.limits import Limits
+from gateway.graphql.texts import load_trusted
 from gateway.services.instance import Instance
-from gateway.settings import InstanceSettings, Settings
+from gateway.settings import ConfigurationError, InstanceSettings, Settings
 from gateway.store.memory import BoundedMemoryCache
 from gateway.store.reads import SharedReads
 from gateway.store.sealing import CursorSeal
@@ -68,6 +71,8 @@ def build(settings: Settings) -> Gateway:
     listeners = Gauge(
         "gateway_listeners", "Listeners to conversations", ["tenant", "instance"], registry=registry
     )
+    lost = Gauge("gateway_audit_lines_lost", "Lines that the audit trail lost", registry=registry)
+    lost.set_function(lambda: entrance.audit.failures)
     for each in built:
         name = each.instance.name
         listeners.labels(name.tenant, name.instance).set_function(lambda i=each.instance: i.listeners)
@@ -89,8 +94,12 @@ def build(settings: Settings) -> Gateway:
             introspection=settings.graphql.introspection,
             get_queries=settings.graphql.get_queries,
             cors_origins=settings.server.cors_origins,
-            authenticate=entrance.authenticator.authenticate,
+            authenticate=entrance.authenticate,
             admit=entrance.admit,
+            heard=entrance.audit.webhook,
+            limits=Limits(**settings.graphql.limits.model_dump()),
+            trusted_documents=_trusted(settings.graphql.trusted_documents),
+            operations_per_minute=settings.graphql.operations_per_minute or None,
         ),
         ready,
         registry,
@@ -100,8 +109,10 @@ def build(settings: Settings) -> Gateway:
     async def lifespan(_app: object) -> AsyncGenerator[None]:
         yield
         web.state.drain.set()
-        await asyncio.gather(*(each.aclose() for each in built))
-        await entrance.aclose()
+        try:
+            await asyncio.gather(*(each.aclose() for each in built), return_exceptions=True)
+        finally:
+            await entrance.aclose()
 
     web.router.lifespan_context = lifespan
     return Gateway(web, {each.instance.name: each.instance for each in built})
@@ -132,6 +143,20 @@ def _build_instance(
             credentials = ((pair[0].encode(), pair[1].encode()),)
     entry = InstanceEntry(instance, credentials, event_signature=_signature(chosen))
     return _Built(instance, welkin, shared, entry)
+
+
+def _trusted(folder: str) -> Mapping[str, str] | None:
+    """Read the only documents that run; None: any runs.
+
+    Raises:
+        ConfigurationError: the folder cannot be used.
+    """
+    if not folder:
+        return None
+    try:
+        return load_trusted(Path(folder))
+    except (ValueError, OSError) as error:
+        raise ConfigurationError(f"graphql.trusted_documents: {folder}: {error}") from error
 
 
 def _signature(chosen: InstanceSettings) -> SignatureOptions | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,28 @@ from gateway.access.jwks_source import FileKeys, UrlKeys
 from gateway.access.jwt import JwtVerifier
 from gateway.access.keys import ApiKeys, configured_key
 from gateway.domain.access import Principal
+from gateway.domain.errors import Unauthenticated
+from gateway.domain.model import InstanceName
 from gateway.graphql.ports import InstanceService
 from gateway.settings import ConfigurationError, JwtSettings, Settings
+
+_REFUSALS_PER_SECOND = 50
+
+
+class RefusalLog:
+    """How many refusals are written down: a flood of wrong credentials must not fill the trail."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._written = 0
+
+    def take(self) -> bool:
+        """Tell whether one more is written."""
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._written = second, 0
+        self._written += 1
+        return self._written <= _REFUSALS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +47,20 @@ class Entrance:
     authenticator: Authenticator
     audit: Audit
     keys_of_issuer: Jwks | None
+    refusals: RefusalLog
+
+    async def authenticate(self, authorization: bytes | None, api_key: bytes | None) -> Principal:
+        """Tell who is calling, and write down who is not let in.
+
+        Raises:
+            Unauthenticated: nobody we know.
+        """
+        try:
+            return await self.authenticator.authenticate(authorization, api_key)
+        except Unauthenticated:
+            if self.refusals.take():
+                self.audit.refused(None, "")
+            raise
 
     def admit(self, service: InstanceService, principal: Principal, request_id: str) -> InstanceService:
         """Give an instance as one principal may see it."""
@@ -58,7 +93,7 @@ def build_entrance(settings: Settings) -> Entrance:
         raise ConfigurationError(
             f"The configuration cannot be used:\n  auth or telemetry: {error}"
         ) from error
-    return Entrance(authenticator, audit, issuer)
+    return Entrance(authenticator, audit, issuer, RefusalLog())
 
 
 def _keys(settings: Settings) -> ApiKeys:
@@ -85,6 +120,7 @@ def _options(jwt: JwtSettings) -> JwtOptions:
         scopes_claim=jwt.scopes_claim,
         patients_claim=jwt.patients_claim,
         leeway_seconds=jwt.leeway_seconds,
+        instances=frozenset(InstanceName(*name.split("/")) for name in jwt.instances) or None,
     )
 
 

@@ -13,11 +13,14 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from gateway.domain.errors import PageRefused
+from gateway.domain.errors import PageRefused, UpstreamBadResponse
 from gateway.domain.model import Message
 from gateway.domain.pages import Linked, Newest, Page, PageRef
 
 Result = TypeVar("Result")
+
+_MAX_REPEATED = 30
+"""How often one page may come again in a row. Arrivals can do that too, exactly a page at a time."""
 
 _MAX_RECOVERIES = 5
 """How many refused links one scan finds a way around."""
@@ -97,6 +100,7 @@ class OlderScan:
         self._seen: set[str] = set()
         self._visited: set[PageRef] = {first.page.ref}
         self._recoveries = 0
+        self._repeated = 0
         self._next: PageRef | None = first.page.older
         self._read_at = first.ended
         self._settle(place(first.page))
@@ -134,6 +138,11 @@ class OlderScan:
 
     def _absorb(self, snapshot: Snapshot) -> None:
         page = snapshot.page
+        ids = [message.external_id for message in page.messages]
+        before = [message.external_id for message in self.last.page.messages]
+        self._repeated = self._repeated + 1 if ids and ids == before else 0
+        if self._repeated > _MAX_REPEATED:
+            raise UpstreamBadResponse("Welkin gives one page over and over, whichever is asked for.")
         self.last = snapshot
         self._read_at = snapshot.ended
         self._visited.add(page.ref)

@@ -66,9 +66,11 @@ class PatientList:
         page, index = await self._start(search, after)
         found: dict[str, tuple[Numbered, PatientRecord]] = {}
         while True:
+            known = len(found)
             for record in page.patients[index:]:
                 found.setdefault(record.patient_id, (page.ref, record))
-            if len(found) >= wanted or page.following is None:
+            repeats = bool(page.patients[index:]) and len(found) == known  # an upstream that does not page
+            if len(found) >= wanted or page.following is None or repeats:
                 return list(found.values())[:wanted]
             page, index = await self._welkin.list_patients(search, page.following), 0
 

@@ -37,6 +37,8 @@ class JwtSettings(Section):
     scopes_claim: str = Field(default="scope", min_length=1)
     patients_claim: str = Field(default="welkin_patients", min_length=1)
     leeway_seconds: float = Field(default=10, ge=0, le=300)
+    instances: tuple[Annotated[str, Field(pattern=rf"^{NAME}/{NAME}$")], ...] = ()
+    """Which instances its tokens open; needed where instances of several tenants are configured."""
 
     @model_validator(mode="after")
     def _check_source(self) -> JwtSettings:

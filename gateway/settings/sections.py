@@ -44,19 +44,28 @@ class Store(Section):
         return url
 
 
+class LimitSettings(Section):
+    """How much one operation may ask for, its fragments expanded."""
+
+    depth: int = Field(default=10, ge=1, le=100)
+    aliases: int = Field(default=15, ge=0, le=1_000)
+    directives: int = Field(default=50, ge=0, le=1_000)
+    tokens: int = Field(default=1_000, ge=10, le=100_000)
+    root_fields: int = Field(default=20, ge=1, le=1_000)
+    cost: int = Field(default=10_000, ge=1, le=10_000)
+    """Records that one operation may show."""
+
+
 class Graphql(Section):
     """What the GraphQL endpoint allows."""
 
     introspection: bool = False
     get_queries: bool = False
     trusted_documents: str = ""
-
-    @field_validator("trusted_documents")
-    @classmethod
-    def _check_trusted(cls, folder: str) -> str:
-        if folder:
-            raise ValueError("trusted documents are not served yet; leave the key out")
-        return folder
+    """A folder of operations; set, only those run."""
+    operations_per_minute: int = Field(default=0, ge=0)
+    """How many operations one caller may begin in a minute; 0: any number."""
+    limits: LimitSettings = LimitSettings()
 
 
 class Telemetry(Section):
@@ -152,6 +161,11 @@ class Settings(Section):
         for key in self.auth.keys:
             if not known.issuperset(key.instances):
                 raise ValueError(f"auth.keys: {key.id} names an instance that is not configured")
+        jwt = self.auth.jwt
+        if jwt is not None and not known.issuperset(jwt.instances):
+            raise ValueError("auth.jwt.instances names an instance that is not configured")
+        if jwt is not None and not jwt.instances and len({each.tenant for each in self.instances}) > 1:
+            raise ValueError("auth.jwt.instances must say which of the tenants its tokens open")
         names = [(each.tenant, each.instance) for each in self.instances]
         if len(set(names)) < len(names):
             raise ValueError("instances: two of them have the same tenant and instance")

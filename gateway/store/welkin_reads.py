@@ -139,4 +139,4 @@ def weigh(kept: object) -> int:
 
 
 def _weigh_message(message: Message) -> int:
-    return _MESSAGE_OVERHEAD + 2 * len(message.body)
+    return _MESSAGE_OVERHEAD + 2 * len(message.body) + 150 * len(message.attachments)

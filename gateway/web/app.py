@@ -72,7 +72,11 @@ def create_web(
     admission = Admission(known, options, Rates(options.operations_per_minute))
     _add_graphql(app, admission, options, metrics)
     seconds = options.body_seconds
-    rest.add_webhooks(app, WebhookDoor(known, metrics, seconds), EventsDoor(known, metrics, seconds))
+    rest.add_webhooks(
+        app,
+        WebhookDoor(known, metrics, seconds, options.heard),
+        EventsDoor(known, metrics, seconds, options.heard),
+    )
     rest.add_files(app, FilesDoor(admission, metrics))
     rest.add_health(app, HealthDoor(readiness, drain, metrics))
     if options.cors_origins:

@@ -15,7 +15,7 @@ from gateway.web.answers import JSON
 from gateway.web.event_check import Effect, Hint, read_hint
 from gateway.web.instances import Instances
 from gateway.web.metrics import Metrics
-from gateway.web.options import InstanceEntry
+from gateway.web.options import Heard, InstanceEntry
 from gateway.web.signatures import signature_matches
 from gateway.web.webhook_check import credentials_match
 from gateway.web.webhooks import header, text
@@ -30,22 +30,25 @@ class EventsDoor:
     instances: Instances
     metrics: Metrics
     body_seconds: float
+    heard: Heard
     now: Callable[[], float] = time.time
 
     async def take(self, request: Request) -> Response:
         """Answer one webhook, and count the answer and what it led to."""
         entry = self.instances.find(request.scope)
-        effects: list[Effect] = []
-        response = await intake.answer(self._take(request, entry, effects))
-        effect = effects[0].value if effects else REFUSED
+        hints: list[Hint] = []
+        response = await intake.answer(self._take(request, entry, hints))
+        effect = hints[0].effect.value if hints else REFUSED
         self.metrics.event(response.status_code, effect)
+        patient_id = hints[0].patient_id if hints else None
+        self.heard(entry.service.name, patient_id or None, intake.outcome(response))
         return response
 
-    async def _take(self, request: Request, entry: InstanceEntry, effects: list[Effect]) -> None:
+    async def _take(self, request: Request, entry: InstanceEntry, hints: list[Hint]) -> None:
         body = await self._believe(request, entry)
         hint = read_hint(body, entry.service.name)
         _act(entry, hint)
-        effects.append(hint.effect)
+        hints.append(hint)
 
     async def _believe(self, request: Request, entry: InstanceEntry) -> bytes:
         """Give the body of a webhook that shows either sign of being Welkin's.

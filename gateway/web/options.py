@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from gateway.domain.access import EVERYBODY, Principal
+from gateway.domain.model import InstanceName
 from gateway.graphql.limits import Limits
 from gateway.graphql.ports import InstanceService
 
@@ -17,6 +18,13 @@ Authenticate: TypeAlias = Callable[[bytes | None, bytes | None], Awaitable[Princ
 
 Admit: TypeAlias = Callable[[InstanceService, Principal, str], InstanceService]
 """Gives what a principal may use of an instance, for the operation with this request id."""
+
+Heard: TypeAlias = Callable[[InstanceName, str | None, str], None]
+"""Is told of a webhook: the instance, the patient if it was taken, and what became of it."""
+
+
+def unheard(_instance: InstanceName, _patient_id: str | None, _outcome: str) -> None:
+    """Tell nobody of a webhook."""
 
 
 async def everybody(_authorization: bytes | None, _api_key: bytes | None) -> Principal:
@@ -56,6 +64,8 @@ class WebOptions:
     """Whether the answers of queries and mutations tell their cost in ``extensions.cost``."""
     trusted_documents: Mapping[str, str] | None = None
     """Texts by id or SHA-256; given, nothing else runs. Left out, clients may persist their own by hash."""
+    heard: Heard = unheard
+    """Told of each webhook: the instance, the patient where one is named, and "ok", "denied" or a code."""
     operations_per_minute: int | None = None
     """Per principal, over all transports; None for any number."""
 

@@ -6,6 +6,7 @@ Welkin keeps the answer in a log of its own, so nothing that came in is shown in
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +16,8 @@ from gateway.web.bodies import is_json, read_body
 
 MAX_BYTES = 64 * 1024
 """Of a webhook's body: a message's text and a few names."""
+
+_DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 TAKEN = b'{"ok":true}'
 
@@ -26,6 +29,13 @@ async def answer(taking: Awaitable[None]) -> Response:
     except HttpProblem as problem:
         return problem_response(problem)
     return Response(TAKEN, media_type=JSON)
+
+
+def outcome(response: Response) -> str:
+    """Give what became of a webhook, in the audit trail's words."""
+    if response.status_code < HTTPStatus.BAD_REQUEST:
+        return "ok"
+    return "denied" if response.status_code in _DENIED else "BAD_USER_INPUT"
 
 
 def unauthenticated() -> HttpProblem:

@@ -12,7 +12,7 @@ from gateway.web import webhook_intake as intake
 from gateway.web.answers import JSON
 from gateway.web.instances import Instances
 from gateway.web.metrics import Metrics
-from gateway.web.options import InstanceEntry
+from gateway.web.options import Heard, InstanceEntry
 from gateway.web.webhook_check import credentials_match, read_event
 
 
@@ -23,21 +23,25 @@ class WebhookDoor:
     instances: Instances
     metrics: Metrics
     body_seconds: float
+    heard: Heard
 
     async def take(self, request: Request) -> Response:
-        """Answer one webhook, and count the answer."""
+        """Answer one webhook, count the answer, and tell of it."""
         entry = self.instances.find(request.scope)
-        response = await intake.answer(self._take(request, entry))
+        woken: list[str] = []
+        response = await intake.answer(self._take(request, entry, woken))
         self.metrics.webhook(response.status_code)
+        self.heard(entry.service.name, woken[0] if woken else None, intake.outcome(response))
         return response
 
-    async def _take(self, request: Request, entry: InstanceEntry) -> None:
+    async def _take(self, request: Request, entry: InstanceEntry, woken: list[str]) -> None:
         # Credentials first: whoever has none learns nothing else.
         if not credentials_match(request.scope["headers"], entry.webhook_credentials):
             raise intake.unauthenticated()
         intake.check_type(request)
         body = await intake.read(request, self.body_seconds)
-        entry.service.wake(read_event(body, entry.service.name))
+        woken.append(read_event(body, entry.service.name))
+        entry.service.wake(woken[0])
 
 
 def header(name: str, what: str, *, required: bool) -> dict[str, Any]:

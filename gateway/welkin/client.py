@@ -60,6 +60,7 @@ class Client:
             max_calls=max(1, upstream.max_calls // 4), max_bytes=upstream.max_file_bytes
         )
         self._tokens = tokens or Tokens()
+        self._proved = ""
         self._not_the_bearer_until = -math.inf
         self._credential = Credential(self._base, upstream.tenant, upstream.client)
         token_url = upstream.token_url or self._base + token_request.path
@@ -134,7 +135,7 @@ class Client:
         """
         body = _encoded(fields, "body")
         try:
-            answer = await self._authorized(Call(operation, "POST", self._base + path, body), Asked.SEND)
+            answer = await self._authorized(Call(operation, "POST", self._base + path, body))
         except CallFailed as failed:
             if failed.maybe_sent:
                 raise SendUnconfirmed(
@@ -153,26 +154,29 @@ class Client:
 
     async def _read(self, call: Call, asked: Asked) -> bytes:
         try:
-            answer = await self._authorized(call, asked)
+            answer = await self._authorized(call)
         except CallFailed as failed:
             raise failed.error from failed
         if not _is_success(answer):
             raise error_for(answer, call.operation, asked, time.time())
         return answer.body
 
-    async def _authorized(self, call: Call, asked: Asked) -> Answer:
+    async def _authorized(self, call: Call) -> Answer:
         now = asyncio.get_running_loop().time
         deadline = now() + self._timeout
         token = await self._tokens.get(self._credential, self._fetch_token, deadline)
         answer = await self._transport.call(call, bearer=token, deadline=deadline)
-        by_chat_token = asked is Asked.BY_CHAT_TOKEN
-        if answer.status != HTTPStatus.UNAUTHORIZED or (by_chat_token and now() < self._not_the_bearer_until):
+        # A new bearer that did not help was not at fault: one place that refuses everybody must not
+        # use up the token requests that all others need.
+        if answer.status != HTTPStatus.UNAUTHORIZED or (
+            token == self._proved and now() < self._not_the_bearer_until
+        ):
             return answer
         self._tokens.refused(self._credential, token)
         token = await self._tokens.get(self._credential, self._fetch_token, deadline)
         answer = await self._transport.call(call, bearer=token, deadline=deadline)
-        if answer.status == HTTPStatus.UNAUTHORIZED and by_chat_token:
-            self._not_the_bearer_until = now() + _BEARER_TRUSTED
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            self._proved, self._not_the_bearer_until = token, now() + _BEARER_TRUSTED
         return answer
 
     def _fetch_token(self) -> Awaitable[Answer]:

@@ -15,6 +15,7 @@ Downloads have connections of their own, so that large files never keep messages
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
@@ -193,5 +194,6 @@ def _stop_reading(response: httpx2.Response) -> None:
     stream = extensions.get("network_stream")
     connection = None if stream is None else stream.get_extra_info("socket")
     if connection is not None:
-        with suppress(OSError):  # closed already
-            connection.shutdown(socket.SHUT_RD)
+        # On a copy of the descriptor: uvloop's stand-in for a socket cannot shut down.
+        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as own:
+            own.shutdown(socket.SHUT_RD)

@@ -13,6 +13,10 @@ from gateway.domain.errors import UpstreamBadResponse
 Record: TypeAlias = Mapping[str, object]
 
 
+_MAX_ID = 512
+_LARGEST_NUMBER = 10**30
+
+
 def decode(body: bytes, operation: str) -> object:
     """Decode a JSON body.
 
@@ -73,10 +77,11 @@ def flag(value: object) -> bool | None:
 
 
 def identifier(value: object) -> str | None:
-    """Give an id: a text, or a number that stands for one."""
+    """Give an id: a text, or a number that stands for one. Nothing that long is one."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return text(value)
+        return str(value) if abs(value) < _LARGEST_NUMBER else None
+    found = text(value)
+    return found if found is not None and len(found) <= _MAX_ID else None
 
 
 def first_text(source: Record, *names: str) -> str | None:

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 
 _MILLISECONDS_FROM = 1e11
 """An epoch number above this counts milliseconds: as seconds it would be the year 5138."""
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200
 _LATEST_EPOCH = 253_402_300_799
 """The last second of the year 9999."""
 
@@ -28,6 +29,16 @@ def read_instant(value: object) -> datetime | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _from_epoch(float(value))
     return None
+
+
+def read_message_time(value: object) -> datetime | None:
+    """Read a message's time; sentinels such as the years 1 and 9999 are none.
+
+    >>> read_message_time("9999-12-31T23:59:59Z") is None
+    True
+    """
+    found = read_instant(value)
+    return found if found is not None and _FIRST_YEAR <= found.year <= _LAST_YEAR else None
 
 
 def read_date(value: object) -> date | None:

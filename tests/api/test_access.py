@@ -51,7 +51,12 @@ def guarded(folder, sandbox_url: str):
     auth = {
         "mode": ["api-key", "jwt"],
         "keys": [key("service"), key("reader", scopes=["messages:read"], patients=[SHORT])],
-        "jwt": {"issuer": ISSUER, "audience": "welkin-gateway", "jwks_file": str(folder / "jwks.json")},
+        "jwt": {
+            "issuer": ISSUER,
+            "audience": "welkin-gateway",
+            "jwks_file": str(folder / "jwks.json"),
+            "instances": ["acme-health/live"],
+        },
     }
     instances = [
         {"tenant": tenant, "instance": name, "api": api, "base_url": f"{sandbox_url}/{api}", "client": client}
@@ -207,6 +212,27 @@ def test_another_patient_looks_like_one_that_does_not_exist(caller, document, va
     assert not (refused.get("data") or {}).get("patient")
 
 
+def test_hits_of_other_patients_are_not_shown_even_if_welkin_finds_them(caller):
+    """The search is narrowed by Welkin; the guard does not take its word for it."""
+    hits = caller.ask(SEARCH, caller.bearer(welkin_patients=[LONG]), query="a", id=LONG)["data"]
+
+    assert hits["searchMessages"]["nodes"]
+
+
+def test_a_token_does_not_open_another_tenant(caller):
+    answer = httpx2.post(f"{caller.other}/graphql", json={"query": "{ __typename }"}, headers=caller.bearer())
+
+    assert answer.status_code == 404
+
+
+def test_who_sees_one_patient_cannot_attach_files(caller):
+    message = {"patientId": SHORT, "body": "look", "attachmentId": FILE_LETTER.id}
+
+    (error,) = caller.ask(SEND, caller.bearer(), input=message)["errors"]
+
+    assert error["extensions"]["code"] == "FORBIDDEN"
+
+
 def test_a_node_of_another_patient_is_null(caller):
     mine = caller.ask(NODE_ID, caller.bearer(), id=SHORT)["data"]["patient"]
     theirs = caller.ask(NODE_ID, {"X-API-Key": KEYS["service"]}, id=LONG)["data"]["patient"]["id"]
@@ -274,6 +300,7 @@ def test_the_trail_tells_who_did_what_and_no_more(caller):
 
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
     mine = [(line["action"], line["outcome"]) for line in lines if line["who"] == "trail"]
+    assert any(line["who"] == "nobody" for line in lines)
     assert len(mine) == 2
     assert mine[0][1] == "ok"
     assert mine[1][1] != "ok"

@@ -78,6 +78,11 @@ def test_the_least_configuration_is_closed_to_the_outside():
         (with_jwt(algorithms=["none"]), "auth.jwt.algorithms[0]"),
         (with_jwt(jwks_file="x"), "give either jwks_url or jwks_file"),
         (with_jwt(jwks_url=""), "give either jwks_url or jwks_file"),
+        (with_jwt(instances=["gh/other"]), "auth.jwt.instances names an instance that is not configured"),
+        (
+            with_jwt() | {"instances": [INSTANCE, INSTANCE | {"tenant": "acme"}]},
+            "auth.jwt.instances must say which of the tenants",
+        ),
         (with_jwt(jwks_url="http://id.example.org/keys"), "must be https"),
         (GOOD | {"server": {"host": "0.0.0.0"}}, "server.host must be a loopback address"),  # noqa: S104
         (GOOD | {"server": {"prot": 1}}, "server.prot: is not a key"),

@@ -33,7 +33,7 @@ from gateway.welkin.fields import (
     record,
     text,
 )
-from gateway.welkin.instants import read_instant
+from gateway.welkin.instants import read_message_time
 
 # v1 sender.clientType --> ours (R, D1; the last three assumed from the platform's other labels)
 SENDER_KINDS: Mapping[str, SenderKind] = {
@@ -128,7 +128,7 @@ def read_draft(item: Record, patient_id: str) -> Draft | None:
     external_id = first_identifier(item, "externalId", "id")
     if external_id is None:
         return None
-    created_at = read_instant(item.get("createdAt")) or read_instant(item.get("sentAt"))
+    created_at = read_message_time(item.get("createdAt")) or read_message_time(item.get("sentAt"))
     message = Message(
         external_id=external_id,
         patient_id=patient_id,

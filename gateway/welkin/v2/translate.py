@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 
 from gateway.domain.model import Attachment, Message, PatientRecord, Sender, SenderKind
 from gateway.domain.pages import Numbered, PatientPage
 from gateway.welkin import patients
 from gateway.welkin.drafts import Draft
 from gateway.welkin.fields import Record, first_identifier, first_text, identifier, items, record, text
-from gateway.welkin.instants import read_instant
+from gateway.welkin.instants import read_message_time
 from gateway.welkin.paths import is_upstream_id
 from gateway.welkin.v2.envelopes import open_envelope
 
@@ -37,6 +38,9 @@ SENDER_KINDS: Mapping[str, SenderKind] = {
     "AUTOMATION": SenderKind.SYSTEM,
     "SYSTEM": SenderKind.SYSTEM,
 }
+_MAX_ATTACHMENTS = 100
+"""Of one message: far more than anybody sends, far fewer than would hold the gateway up."""
+
 ATTACHMENT_LISTS = ("attachments", "files")
 ATTACHMENT_OBJECTS = ("attachment", "file")
 ATTACHMENT_IDS = ("attachmentId", "fileId")
@@ -98,27 +102,29 @@ def read_draft(item: Record, patient_id: str) -> Draft | None:
     external_id = first_identifier(item, "id", "externalId")
     if external_id is None:
         return None
-    created_at = read_instant(item.get("sentAt")) or read_instant(item.get("createdAt"))
+    created_at = read_message_time(item.get("sentAt")) or read_message_time(item.get("createdAt"))
     message = Message(
         external_id=external_id,
         patient_id=patient_id,
         sender=_sender(item, patient_id),
         body=_body(item),
         created_at=created_at or _UNDATED,
-        read_at=read_instant(item.get("readAt")),
-        attachments=tuple(dict.fromkeys(_attachments(item))),
+        read_at=read_message_time(item.get("readAt")),
+        attachments=tuple(islice(dict.fromkeys(_attachments(item)), _MAX_ATTACHMENTS)),
     )
     return Draft(message, dated=created_at is not None)
 
 
 def read_find(item: Record, patient_id: str | None) -> Draft | None:
-    """Translate a message found across conversations; None if it has no id, or no patient.
+    """Translate a message found across conversations; None if it has no id, or another patient or none.
 
     It may be wrapped: ``{"message": {...}, "score": ...}`` (A).
     """
     message = record(item.get("message")) or item
     owner = owner_of(message) or owner_of(item) or patient_id
-    return read_draft(message, owner) if owner is not None else None
+    if owner is None or owner != (patient_id or owner):
+        return None  # nobody's, or another patient's than the one asked for
+    return read_draft(message, owner)
 
 
 def owner_of(item: object) -> str | None:

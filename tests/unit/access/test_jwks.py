@@ -13,7 +13,7 @@ import pytest
 from gateway.access.jwks import read_keys
 from gateway.access.jwks_source import MAX_BYTES, FileKeys, KeysUnreadable, UrlKeys, check_url
 from gateway.access.jwt import KEYS_UNREADABLE, REFUSED
-from gateway.domain.errors import Unauthenticated
+from gateway.domain.errors import Overloaded, Unauthenticated
 from tests.serving import serve
 from tests.unit.access.issuer import EC, OTHER_RSA, RSA, Issuer, key_set, token
 
@@ -140,9 +140,11 @@ async def test_the_provider_is_down_from_the_start_and_comes_up():
     issuer = Issuer()
     issuer.source.body = None
 
-    assert await refused(issuer, token()) == KEYS_UNREADABLE
+    with pytest.raises(Overloaded, match=KEYS_UNREADABLE):
+        await issuer.verify(token())
     assert not issuer.keys.ready
-    assert await refused(issuer, token()) == KEYS_UNREADABLE
+    with pytest.raises(Overloaded, match=KEYS_UNREADABLE):
+        await issuer.verify(token())
     assert issuer.source.reads == 1
 
     issuer.source.body = key_set(RSA)
