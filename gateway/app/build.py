@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
-from gateway.app.entrance import build_entrance
+from gateway.app.entrance import Entrance, build_entrance
 from gateway.domain.cursor import CursorKeys
 from gateway.domain.model import InstanceName
 from gateway.graphql.limits import Limits
@@ -24,7 +24,7 @@ from gateway.store.sealing import CursorSeal
 from gateway.store.sends import MemorySends
 from gateway.store.welkin_reads import WelkinReads, weigh
 from gateway.web.app import create_web
-from gateway.web.options import InstanceEntry, ReadyState, SignatureOptions, WebOptions
+from gateway.web.options import InstanceEntry, Readiness, ReadyState, SignatureOptions, WebOptions
 from gateway.welkin.tokens import Tokens
 from gateway.welkin.upstream import Upstream
 from gateway.welkin.v1.adapter import WelkinV1
@@ -67,43 +67,7 @@ def build(settings: Settings) -> Gateway:
     cache = BoundedMemoryCache(weigh=weigh)
     tokens = Tokens()  # shared: two instances may use one API client
     built = [_build_instance(each, settings, cache, tokens) for each in settings.instances]
-    registry = CollectorRegistry()
-    listeners = Gauge(
-        "gateway_listeners", "Listeners to conversations", ["tenant", "instance"], registry=registry
-    )
-    lost = Gauge("gateway_audit_lines_lost", "Lines that the audit trail lost", registry=registry)
-    lost.set_function(lambda: entrance.audit.failures)
-    for each in built:
-        name = each.instance.name
-        listeners.labels(name.tenant, name.instance).set_function(lambda i=each.instance: i.listeners)
-
-    async def ready() -> ReadyState:
-        issuer = entrance.keys_of_issuer
-        if issuer is not None and not issuer.ready:
-            await issuer.load()
-        believed = issuer is None or issuer.ready
-        parts = (
-            {} if issuer is None else {"identity provider": "ok" if believed else "its keys cannot be read"}
-        )
-        return ReadyState(ready=believed, parts=parts)
-
-    web = create_web(
-        {each.instance.name: each.entry for each in built},
-        WebOptions(
-            graphiql=settings.server.graphiql,
-            introspection=settings.graphql.introspection,
-            get_queries=settings.graphql.get_queries,
-            cors_origins=settings.server.cors_origins,
-            authenticate=entrance.authenticate,
-            admit=entrance.admit,
-            heard=entrance.audit.webhook,
-            limits=Limits(**settings.graphql.limits.model_dump()),
-            trusted_documents=_trusted(settings.graphql.trusted_documents),
-            operations_per_minute=settings.graphql.operations_per_minute or None,
-        ),
-        ready,
-        registry,
-    )
+    web = _web(settings, built, entrance)
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncGenerator[None]:
@@ -116,6 +80,52 @@ def build(settings: Settings) -> Gateway:
 
     web.router.lifespan_context = lifespan
     return Gateway(web, {each.instance.name: each.instance for each in built})
+
+
+def _web(settings: Settings, built: Sequence[_Built], entrance: Entrance) -> FastAPI:
+    options = WebOptions(
+        graphiql=settings.server.graphiql,
+        introspection=settings.graphql.introspection,
+        get_queries=settings.graphql.get_queries,
+        cors_origins=settings.server.cors_origins,
+        authenticate=entrance.authenticate,
+        admit=entrance.admit,
+        heard=entrance.audit.webhook,
+        limits=Limits(**settings.graphql.limits.model_dump()),
+        trusted_documents=_trusted(settings.graphql.trusted_documents),
+        operations_per_minute=settings.graphql.operations_per_minute or None,
+    )
+    entries = {each.instance.name: each.entry for each in built}
+    try:
+        return create_web(entries, options, _readiness(entrance), _registry(built, entrance))
+    except ValueError as error:  # a trusted document that cannot run
+        raise ConfigurationError(f"graphql.trusted_documents: {error}") from error
+
+
+def _registry(built: Sequence[_Built], entrance: Entrance) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    listeners = Gauge(
+        "gateway_listeners", "Listeners to conversations", ["tenant", "instance"], registry=registry
+    )
+    for each in built:
+        name = each.instance.name
+        listeners.labels(name.tenant, name.instance).set_function(lambda i=each.instance: i.listeners)
+    lost = Gauge("gateway_audit_lines_lost", "Lines that the audit trail lost", registry=registry)
+    lost.set_function(lambda: entrance.audit.failures)
+    return registry
+
+
+def _readiness(entrance: Entrance) -> Readiness:
+    async def ready() -> ReadyState:
+        issuer = entrance.keys_of_issuer
+        if issuer is None:
+            return ReadyState(ready=True)
+        if not issuer.ready:
+            await issuer.load()
+        told = "ok" if issuer.ready else "its keys cannot be read"
+        return ReadyState(ready=issuer.ready, parts={"identity provider": told})
+
+    return ready
 
 
 def _build_instance(
