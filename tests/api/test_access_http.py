@@ -21,11 +21,6 @@ STREAM = {"Accept": "text/event-stream"}
 
 
 @pytest.fixture
-def fake() -> FakeInstance:
-    return FakeInstance()
-
-
-@pytest.fixture
 def access() -> FakeAccess:
     return FakeAccess()
 

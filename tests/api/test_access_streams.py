@@ -23,11 +23,6 @@ PROTOCOL = "graphql-transport-ws"
 
 
 @pytest.fixture
-def fake() -> FakeInstance:
-    return FakeInstance()
-
-
-@pytest.fixture
 def access() -> FakeAccess:
     return FakeAccess()
 

@@ -42,11 +42,6 @@ TEST_BUTTON = {
 
 
 @pytest.fixture
-def fake() -> FakeInstance:
-    return FakeInstance()
-
-
-@pytest.fixture
 def client(fake: FakeInstance) -> Iterator[httpx2.Client]:
     app = web_of(fake, FakeInstance(ACME), options=WebOptions(), signature=SIGNING)
     with serve(app) as base_url, httpx2.Client(base_url=base_url) as client:

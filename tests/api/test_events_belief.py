@@ -19,11 +19,6 @@ STAMPED = SignatureOptions(b"signing-secret", header="X-Sig", timestamp_header="
 
 
 @pytest.fixture
-def fake() -> FakeInstance:
-    return FakeInstance()
-
-
-@pytest.fixture
 def client(fake: FakeInstance) -> Iterator[httpx2.Client]:
     app = web_of(fake, options=WebOptions(), signature=SIGNING)
     with serve(app) as base_url, httpx2.Client(base_url=base_url) as client:

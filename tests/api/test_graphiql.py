@@ -32,11 +32,6 @@ class Watched:
 
 
 @pytest.fixture
-def fake() -> FakeInstance:
-    return FakeInstance()
-
-
-@pytest.fixture
 def base_url(fake: FakeInstance) -> Iterator[str]:
     with serve(web_of(fake)) as base_url:
         yield base_url

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import httpx2
 import pytest
@@ -12,20 +11,7 @@ from gateway.domain.errors import UpstreamRateLimited, UpstreamTimeout
 from gateway.domain.identity import patient_node_id
 from gateway.domain.model import Conversation
 from tests.api.asking import MESSAGES, SEND, ask
-from tests.api.fakes import ACME, GH, PATIENT, FakeInstance, web_of
-from tests.serving import serve
-
-
-@pytest.fixture
-def fake() -> FakeInstance:
-    return FakeInstance()
-
-
-@pytest.fixture
-def client(fake: FakeInstance) -> Iterator[httpx2.Client]:
-    other = FakeInstance(ACME, messages=0)
-    with serve(web_of(fake, other)) as base_url, httpx2.Client(base_url=base_url) as client:
-        yield client
+from tests.api.fakes import GH, PATIENT, FakeInstance
 
 
 def test_a_page_of_messages_comes_newest_first(client: httpx2.Client) -> None:

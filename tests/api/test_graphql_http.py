@@ -13,23 +13,11 @@ import yaml
 
 from gateway.web.options import WebOptions
 from tests.api.asking import MESSAGES, ask, code_of
-from tests.api.fakes import ACME, DEV, PATIENT, FakeInstance, web_of
+from tests.api.fakes import DEV, PATIENT, FakeInstance, web_of
 from tests.serving import serve
 
 JSON = {"Content-Type": "application/json"}
 OPENAPI = Path(__file__).parents[2] / "openapi" / "gateway.yaml"
-
-
-@pytest.fixture
-def fake() -> FakeInstance:
-    return FakeInstance()
-
-
-@pytest.fixture
-def client(fake: FakeInstance) -> Iterator[httpx2.Client]:
-    other = FakeInstance(ACME, messages=0)
-    with serve(web_of(fake, other)) as base_url, httpx2.Client(base_url=base_url) as client:
-        yield client
 
 
 @pytest.fixture

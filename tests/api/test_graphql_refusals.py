@@ -10,20 +10,8 @@ import pytest
 
 from gateway.web.options import WebOptions
 from tests.api.asking import MESSAGES, RESPONSE_JSON, SEND, code_of
-from tests.api.fakes import ACME, PATIENT, FakeInstance, web_of
+from tests.api.fakes import PATIENT, FakeInstance, web_of
 from tests.serving import serve
-
-
-@pytest.fixture
-def fake() -> FakeInstance:
-    return FakeInstance()
-
-
-@pytest.fixture
-def client(fake: FakeInstance) -> Iterator[httpx2.Client]:
-    other = FakeInstance(ACME, messages=0)
-    with serve(web_of(fake, other)) as base_url, httpx2.Client(base_url=base_url) as client:
-        yield client
 
 
 @pytest.fixture

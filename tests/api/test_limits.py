@@ -32,11 +32,6 @@ def hashed(text: str) -> dict:
     return {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": sha(text)}}}
 
 
-@pytest.fixture
-def fake() -> FakeInstance:
-    return FakeInstance()
-
-
 @contextmanager
 def served(fake: FakeInstance, **options: object) -> Iterator[httpx2.Client]:
     app = web_of(fake, options=WebOptions(**options))

@@ -25,11 +25,6 @@ OPTIONS = WebOptions(keep_alive_seconds=0.2, get_queries=True, show_cost=False)
 
 
 @pytest.fixture
-def fake() -> FakeInstance:
-    return FakeInstance()
-
-
-@pytest.fixture
 def client(fake: FakeInstance) -> Iterator[httpx2.Client]:
     with serve(web_of(fake, options=OPTIONS)) as base_url, httpx2.Client(base_url=base_url) as client:
         yield client

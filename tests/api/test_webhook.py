@@ -27,11 +27,6 @@ OLD = (b"old-key", b"old-secret")
 
 
 @pytest.fixture
-def fake() -> FakeInstance:
-    return FakeInstance()
-
-
-@pytest.fixture
 def client(fake: FakeInstance) -> Iterator[httpx2.Client]:
     app = web_of(fake, FakeInstance(ACME), options=WebOptions(), credentials=((KEY, SECRET), OLD))
     with serve(app) as base_url, httpx2.Client(base_url=base_url) as client:

@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
-from fastapi import FastAPI
 
 from gateway.domain.errors import Forbidden
-from tests.api.dialing import FOLLOW, OPTIONS, dial, hear, say, subscribe, until
-from tests.api.fakes import PATIENT, FakeInstance, web_of
-from tests.serving import serve
-
-
-@pytest.fixture
-def fake() -> FakeInstance:
-    return FakeInstance()
-
-
-@pytest.fixture
-def app(fake: FakeInstance) -> FastAPI:
-    return web_of(fake, options=OPTIONS)
-
-
-@pytest.fixture
-def url(app: FastAPI) -> Iterator[str]:
-    with serve(app) as base_url:
-        yield base_url.replace("http", "ws") + "/gh/sb-demo/graphql"
+from tests.api.dialing import FOLLOW, dial, hear, say, subscribe, until
+from tests.api.fakes import PATIENT, FakeInstance
 
 
 async def test_a_new_message_reaches_the_subscriber(url: str, fake: FakeInstance) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx2
@@ -17,22 +17,6 @@ from gateway.web.options import WebOptions
 from tests.api.dialing import FOLLOW, OPTIONS, close_code, dial, hear, say, subscribe, until
 from tests.api.fakes import PATIENT, FakeInstance, web_of
 from tests.serving import serve
-
-
-@pytest.fixture
-def fake() -> FakeInstance:
-    return FakeInstance()
-
-
-@pytest.fixture
-def app(fake: FakeInstance) -> FastAPI:
-    return web_of(fake, options=OPTIONS)
-
-
-@pytest.fixture
-def url(app: FastAPI) -> Iterator[str]:
-    with serve(app) as base_url:
-        yield base_url.replace("http", "ws") + "/gh/sb-demo/graphql"
 
 
 @pytest.mark.parametrize(
