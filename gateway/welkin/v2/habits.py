@@ -13,7 +13,7 @@ from gateway.domain.pages import Numbered
 from gateway.welkin.drafts import Draft, read_drafts, trend
 from gateway.welkin.v2.envelopes import Envelope, open_envelope
 from gateway.welkin.v2.numbering import Seen
-from gateway.welkin.v2.translate import owner_of, read_draft, read_find
+from gateway.welkin.v2.translate import is_anothers, owner_of, read_draft, read_find
 
 SMALLER_SIZE = 50
 """Asked for where a larger page is refused: the one size that v2 documents, as its default (D2)."""
@@ -101,11 +101,14 @@ def read_list(answer: object, patient_id: str) -> Listed:
 def read_finds(answer: object, patient_id: str | None) -> Listed:
     """Translate a page of messages that name their patients, bare or wrapped; ``patient_id`` is the rest's.
 
+    Where a patient was asked for, messages of others are left out, whatever Welkin found.
+
     Raises:
         UpstreamBadResponse: there is no list in it, or no message of a known patient in the list.
     """
     envelope = open_envelope(answer)
-    return Listed(envelope, read_drafts(envelope.items, lambda item: read_find(item, patient_id)))
+    own = [item for item in envelope.items if not is_anothers(item, patient_id)]
+    return Listed(envelope, read_drafts(own, lambda item: read_find(item, patient_id)))
 
 
 def read_portal(answer: object) -> Listed:

@@ -116,15 +116,23 @@ def read_draft(item: Record, patient_id: str) -> Draft | None:
 
 
 def read_find(item: Record, patient_id: str | None) -> Draft | None:
-    """Translate a message found across conversations; None if it has no id, or another patient or none.
+    """Translate a message found across conversations; None if it has no id, or no patient.
 
     It may be wrapped: ``{"message": {...}, "score": ...}`` (A).
     """
     message = record(item.get("message")) or item
-    owner = owner_of(message) or owner_of(item) or patient_id
-    if owner is None or owner != (patient_id or owner):
-        return None  # nobody's, or another patient's than the one asked for
-    return read_draft(message, owner)
+    owner = _named_owner(item) or patient_id
+    return read_draft(message, owner) if owner is not None else None
+
+
+def is_anothers(item: object, patient_id: str | None) -> bool:
+    """Tell whether a found message is another patient's than the one asked for."""
+    owner = _named_owner(record(item) or {})
+    return patient_id is not None and owner is not None and owner != patient_id
+
+
+def _named_owner(item: Record) -> str | None:
+    return owner_of(record(item.get("message")) or item) or owner_of(item)
 
 
 def owner_of(item: object) -> str | None:

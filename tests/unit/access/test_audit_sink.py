@@ -21,7 +21,7 @@ from gateway.domain.errors import Overloaded
 from tests.unit.access.service import MemoryService, lines
 from tests.unit.access.test_audit import FIELDS, KEY, entry
 
-NO_STALL = 0.3
+NO_STALL = 2.0
 """Seconds. A write that blocks would not return at all; a busy machine alone may take a part of this."""
 
 
