@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import cycle
 
+import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
 from gateway.domain import paging
-from gateway.domain.errors import PageRefused
+from gateway.domain.errors import PageRefused, UpstreamBadResponse
 from gateway.domain.pages import Numbered
 from gateway.domain.paging import Bounds, Cut
 from gateway.domain.scan import Placed
@@ -314,3 +316,20 @@ def test_one_refused_link_behind_hidden_pages_does_not_cut_a_conversation_short(
         reader = Reader(upstream, once)
 
         assert ids(reader.run(paging.older(50, Bounds()))) == upstream.newest_first
+
+
+def test_an_upstream_that_gives_one_page_whatever_is_asked_is_told_from_a_long_conversation():
+    class Stuck(NumberedUpstream):
+        def _page(self, ref):
+            page = super()._page(Numbered(0, self.size))
+            number = ref.number if isinstance(ref, Numbered) else 0
+            return replace(page, ref=Numbered(number, self.size), older=Numbered(number + 1, self.size))
+
+    upstream = Stuck(3)
+    for _ in range(3):
+        upstream.arrive(1)
+
+    with pytest.raises(UpstreamBadResponse):
+        Reader(upstream).run(paging.older(10, Bounds()))
+
+    assert upstream.requests < 50
