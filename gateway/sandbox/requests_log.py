@@ -44,8 +44,9 @@ class RequestLog:
             self._peaks: Counter[str] = Counter()
 
     def enter(self, name: str) -> None:
-        """Note that a request of an operation begins."""
+        """Note that a request of an operation begins; it counts from now on, however it ends."""
         with self._lock:
+            self._counts[name] += 1
             self._in_flight[name] += 1
             self._peaks[name] = max(self._peaks[name], self._in_flight[name])
 
@@ -53,7 +54,6 @@ class RequestLog:
         """Note that a request has been dealt with."""
         with self._lock:
             self._in_flight[name] -= 1
-            self._counts[name] += 1
             self._seen.append(request)
             if request.operation is None and len(self._undocumented) < KEPT:
                 self._undocumented.append(f"{request.method} {request.path}")
