@@ -333,3 +333,19 @@ def test_an_upstream_that_gives_one_page_whatever_is_asked_is_told_from_a_long_c
         Reader(upstream).run(paging.older(10, Bounds()))
 
     assert upstream.requests < 50
+
+
+def test_links_that_run_in_a_circle_end_a_walk_with_every_message_shown_once():
+    class Circle(LinkedUpstream):
+        def _page(self, ref):
+            page = super()._page(ref)
+            return page if page.older is not None else replace(page, older=self._token(len(self.history) - 1))
+
+    upstream = Circle(3)
+    for _ in range(8):
+        upstream.arrive(1)
+
+    cut = Reader(upstream).run(paging.older(50, Bounds()))
+
+    assert ids(cut) == upstream.newest_first
+    assert not cut.has_next
