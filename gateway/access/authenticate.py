@@ -1,26 +1,11 @@
-"""Who is calling: reads the credentials of a request or of a WebSocket, and finds the principal."""
+"""Who is calling: finds the principal behind credentials, by whichever kind of proof they are."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import cast
 
 from gateway.access.jwt import REFUSED, JwtVerifier
 from gateway.access.keys import ApiKeys
 from gateway.domain.access import EVERYBODY, Principal
 from gateway.domain.errors import Unauthenticated
-
-AUTHORIZATION = "authorization"
-API_KEY = "x-api-key"
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a caller showed: the values of the two headers, as they came."""
-
-    authorization: bytes | None = field(default=None, repr=False)
-    api_key: bytes | None = field(default=None, repr=False)
 
 
 class Authenticator:
@@ -73,27 +58,3 @@ def bearer_token(authorization: bytes) -> bytes | None:
     scheme, _, token = authorization.strip(b" \t").partition(b" ")
     token = token.lstrip(b" ")
     return token if scheme.lower() == b"bearer" and token and b" " not in token else None
-
-
-def credentials_of(payload: object) -> Credentials:
-    """Read the credentials in a WebSocket's ``connection_init``: header names in any case, to strings.
-
-    Raises:
-        Unauthenticated: one is there twice, or is no text.
-    """
-    found: dict[str, bytes] = {}
-    if isinstance(payload, Mapping):
-        for name, value in cast("Mapping[object, object]", payload).items():
-            header = name.lower() if isinstance(name, str) else ""
-            if header in {AUTHORIZATION, API_KEY}:
-                if header in found or not isinstance(value, str):
-                    raise Unauthenticated(REFUSED)
-                found[header] = _encode(value)
-    return Credentials(found.get(AUTHORIZATION), found.get(API_KEY))
-
-
-def _encode(value: str) -> bytes:
-    try:
-        return value.encode()
-    except UnicodeEncodeError:
-        raise Unauthenticated(REFUSED) from None

@@ -120,6 +120,7 @@ async def test_the_own_page_and_configured_origins_may_connect(url: str, fake: F
     own = url.replace("ws", "http", 1).removesuffix("/gh/sb-demo/graphql")
     async with dial(url, origin=own) as client:
         await say(client, type="ping")
+        assert (await hear(client))["type"] == "pong"
 
     options = WebOptions(cors_origins=("https://app.example.org",))
     with serve(web_of(fake, options=options)) as base_url:
@@ -127,6 +128,7 @@ async def test_the_own_page_and_configured_origins_may_connect(url: str, fake: F
             base_url.replace("http", "ws") + "/graphql", origin="https://app.example.org"
         ) as client:
             await say(client, type="ping")
+            assert (await hear(client))["type"] == "pong"
 
 
 async def test_at_shutdown_sockets_are_told_that_the_server_restarts(fake: FakeInstance) -> None:
