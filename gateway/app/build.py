@@ -94,12 +94,22 @@ def _web(settings: Settings, built: Sequence[_Built], entrance: Entrance) -> Fas
         limits=Limits(**settings.graphql.limits.model_dump()),
         trusted_documents=_trusted(settings.graphql.trusted_documents),
         operations_per_minute=settings.graphql.operations_per_minute or None,
+        max_operations=settings.server.max_operations,
+        max_streams=settings.server.max_streams,
+        max_streams_per_caller=settings.server.max_streams_per_caller or None,
+        max_files_per_caller=settings.server.max_files_per_caller or None,
+        metrics_token=_metrics_token(settings),
     )
     entries = {each.instance.name: each.entry for each in built}
     try:
         return create_web(entries, options, _readiness(entrance), _registry(built, entrance))
     except ValueError as error:  # a trusted document that cannot run
         raise ConfigurationError(f"graphql.trusted_documents: {error}") from error
+
+
+def _metrics_token(settings: Settings) -> bytes | None:
+    token = settings.telemetry.metrics_token
+    return None if token is None else token.get_secret_value().encode() or None
 
 
 def _registry(built: Sequence[_Built], entrance: Entrance) -> CollectorRegistry:
@@ -146,13 +156,16 @@ def _build_instance(
         deadline=chosen.timeout_seconds,
         reconcile_seconds=chosen.reconcile_seconds,
     )
-    credentials: tuple[tuple[bytes, bytes], ...] = ()
-    if chosen.webhook_key is not None and chosen.webhook_secret is not None:
-        pair = (chosen.webhook_key.get_secret_value(), chosen.webhook_secret.get_secret_value())
-        if all(pair):
-            credentials = ((pair[0].encode(), pair[1].encode()),)
-    entry = InstanceEntry(instance, credentials, event_signature=_signature(chosen))
+    entry = InstanceEntry(instance, _webhook_credentials(chosen), event_signature=_signature(chosen))
     return _Built(instance, welkin, shared, entry)
+
+
+def _webhook_credentials(chosen: InstanceSettings) -> tuple[tuple[bytes, bytes], ...]:
+    pairs = [(each.key, each.secret) for each in chosen.webhook_pairs]
+    if chosen.webhook_key is not None and chosen.webhook_secret is not None:
+        pairs.insert(0, (chosen.webhook_key, chosen.webhook_secret))
+    texts = [(key.get_secret_value(), secret.get_secret_value()) for key, secret in pairs]
+    return tuple((key.encode(), secret.encode()) for key, secret in texts if key and secret)
 
 
 def _trusted(folder: str) -> Mapping[str, str] | None:
@@ -189,6 +202,7 @@ def _build_welkin(chosen: InstanceSettings, tokens: Tokens) -> WelkinV1 | Welkin
         secret=chosen.secret.get_secret_value(),
         timeout_seconds=chosen.timeout_seconds,
         token_url=chosen.token_url,
+        max_calls=chosen.max_calls,
     )
     if chosen.api == "v1":
         return WelkinV1(upstream, patients_segment=chosen.patients_segment, tokens=tokens)

@@ -12,13 +12,14 @@ The tree is split by who has to act::
     |   +-- NotFound              NOT_FOUND
     |   +-- Unsupported           UNSUPPORTED_BY_UPSTREAM
     |   +-- LimitExceeded         LIMIT_EXCEEDED
+    |   +-- RefetchRequired       REFETCH_REQUIRED
     +-- UpstreamError             wait, or look at Welkin
     |   +-- UpstreamRateLimited   UPSTREAM_RATE_LIMITED, with retry_after in seconds
     |   +-- UpstreamTimeout       UPSTREAM_TIMEOUT
     |   +-- UpstreamUnavailable   UPSTREAM_UNAVAILABLE
     |   +-- UpstreamBadResponse   UPSTREAM_BAD_RESPONSE
     |   +-- SendUnconfirmed       SEND_UNCONFIRMED
-    +-- Overloaded                OVERLOADED
+    +-- Overloaded                OVERLOADED, with retry_after in seconds
     +-- Internal                  INTERNAL
 
 Messages say what was expected and never carry text of a message, a name, a token, a secret,
@@ -91,6 +92,12 @@ class LimitExceeded(CallerError):
     code = "LIMIT_EXCEEDED"
 
 
+class RefetchRequired(CallerError):
+    """Too much was missed to be replayed: read the conversation anew, and follow from there."""
+
+    code = "REFETCH_REQUIRED"
+
+
 class UpstreamError(GatewayError):
     """Welkin did not do its part."""
 
@@ -133,9 +140,14 @@ class SendUnconfirmed(UpstreamError):
 
 
 class Overloaded(GatewayError):
-    """The gateway has more work than it takes on."""
+    """The gateway has more work than it takes on; nothing of what was asked was begun."""
 
     code = "OVERLOADED"
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        """Keep how long to wait, in seconds."""
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Internal(GatewayError):

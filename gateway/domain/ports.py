@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.domain.model import ApiVersion, Capability, Message, PatientRecord
+from gateway.domain.model import ApiVersion, Capability, InstanceName, Message, PatientRecord
 from gateway.domain.pages import Numbered, Page, PageRef, PatientPage
 from gateway.domain.scan import Ask, Snapshot
 
@@ -157,11 +157,14 @@ class Reads(Protocol):
         """Give the conversation that a chat token opens; nothing of it is kept."""
         ...
 
-    def changed(self, patient_id: str) -> None:
-        """Forget what was read of a conversation, and every search."""
+    def changed(self, patient_id: str, *, elsewhere: bool = False) -> None:
+        """Forget what was read of a conversation, and every search.
+
+        ``elsewhere``: another process of this gateway said so, and has told the shared store already.
+        """
         ...
 
-    def record_changed(self, patient_id: str) -> None:
+    def record_changed(self, patient_id: str, *, elsewhere: bool = False) -> None:
         """Forget a patient's record."""
         ...
 
@@ -204,6 +207,33 @@ class Claim(Protocol):
 
     async def release(self) -> None:
         """End the claim. What was noted stays."""
+        ...
+
+
+class Wakes(Protocol):
+    """Tells the other processes of this gateway what this one heard. Neither waits nor raises."""
+
+    def conversation(self, instance: InstanceName, patient_id: str) -> None:
+        """Tell that a conversation changed."""
+        ...
+
+    def record(self, instance: InstanceName, patient_id: str) -> None:
+        """Tell that a patient's record changed."""
+        ...
+
+
+class Shelf(Protocol):
+    """Small secrets that outlive a process and are shared with its neighbours, kept encrypted.
+
+    A shelf that cannot be reached holds nothing: no method raises, and each ends within moments.
+    """
+
+    async def get(self, name: str) -> bytes | None:
+        """Give what was put there, unless its time is over."""
+        ...
+
+    async def put(self, name: str, value: bytes, seconds: float) -> None:
+        """Keep a value for so many seconds."""
         ...
 
 

@@ -24,7 +24,14 @@ from graphql import (
     print_ast,
 )
 
-from gateway.domain.errors import BadInput, GatewayError, LimitExceeded, NotFound, UpstreamRateLimited
+from gateway.domain.errors import (
+    BadInput,
+    GatewayError,
+    LimitExceeded,
+    NotFound,
+    Overloaded,
+    UpstreamRateLimited,
+)
 from gateway.graphql.limits import TooManyOperations
 
 logger = logging.getLogger("gateway.graphql")
@@ -56,9 +63,17 @@ def own_error(error: BaseException | None) -> GatewayError | None:
 def show_error(error: GatewayError) -> ErrorBody:
     """Show an error of our own without a place in a document."""
     extensions: dict[str, Any] = {"code": error.code}
-    if isinstance(error, UpstreamRateLimited | TooManyOperations) and error.retry_after is not None:
-        extensions["retryAfter"] = error.retry_after
+    retry_after = retry_after_of(error)
+    if retry_after is not None:
+        extensions["retryAfter"] = retry_after
     return {"message": error.message, "extensions": extensions}
+
+
+def retry_after_of(error: GatewayError) -> float | None:
+    """Give how long to wait before asking again, in seconds, where the error says it."""
+    if isinstance(error, UpstreamRateLimited | TooManyOperations | Overloaded):
+        return error.retry_after
+    return None
 
 
 def show_execution_error(error: GraphQLError, request_id: str) -> ErrorBody:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from graphql import DocumentNode, GraphQLError, OperationType
 from strawberry.types import ExecutionResult
 
+from gateway.domain import staleness
 from gateway.domain.errors import LimitExceeded
 from gateway.graphql.context import Context
 from gateway.graphql.cost import cost_of
@@ -119,6 +120,7 @@ class Executor:
     async def run(self, operation: Operation, service: InstanceService, request_id: str) -> Answer:
         """Run a query or a mutation to its end."""
         request = operation.request
+        stale = staleness.watch()
         result = await self._schema.execute(
             operation.text,
             variable_values=request.variables,
@@ -126,8 +128,13 @@ class Executor:
             operation_name=request.operation_name,
         )
         answer = _answer_of(result, request_id)
+        extensions: JsonObject = {}
         if self._show_cost and answer.began:
-            answer.body["extensions"] = {"cost": operation.cost}
+            extensions["cost"] = operation.cost
+        if stale.seconds is not None:
+            extensions["stale"] = {"seconds": round(stale.seconds, 3)}
+        if extensions:
+            answer.body["extensions"] = extensions
         return answer
 
     async def follow(

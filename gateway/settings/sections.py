@@ -11,6 +11,7 @@ from gateway.settings.access import Auth
 from gateway.settings.section import Name, Secret, Section
 from gateway.settings.urls import check_url, is_loopback
 
+_REDIS = r"rediss?://([^@/\s]*@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[0-9]{1,5})?"
 _ORIGIN = r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?"
 
 
@@ -22,6 +23,14 @@ class Server(Section):
     graphiql: bool = False
     cors_origins: tuple[str, ...] = ()
     cursor_keys: tuple[Annotated[SecretStr, Field(min_length=16)], ...] = ()
+    max_operations: int = Field(default=512, ge=1, le=100_000)
+    """Queries and mutations under way at once; more are answered 503 at once."""
+    max_streams: int = Field(default=20_000, ge=1, le=1_000_000)
+    """WebSockets and event streams open at once."""
+    max_streams_per_caller: int = Field(default=0, ge=0)
+    """The same for one caller; 0: any number."""
+    max_files_per_caller: int = Field(default=4, ge=0)
+    """File transfers under way at once for one caller; 0: any number."""
 
     @field_validator("cors_origins")
     @classmethod
@@ -32,16 +41,33 @@ class Server(Section):
 
 
 class Store(Section):
-    """Where cached reads and idempotency keys are kept."""
+    """Where cached reads, upstream tokens and idempotency keys are kept."""
 
-    url: str = "memory://"
+    url: SecretStr = SecretStr("memory://")
+    """Secret, since a Redis URL may hold a password."""
+    encryption_keys: tuple[Annotated[SecretStr, Field(min_length=16)], ...] = ()
+    """Encrypt what is kept in Redis, newest first."""
+    key_prefix: str = Field(default="welkin-gateway", pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    """What the names of all keys and channels in Redis begin with."""
+
+    @property
+    def is_redis(self) -> bool:
+        """Whether a Redis is shared with other processes."""
+        return self.url.get_secret_value() != "memory://"
 
     @field_validator("url")
     @classmethod
-    def _check_url(cls, url: str) -> str:
-        if url != "memory://":
-            raise ValueError('only "memory://" is served so far')
+    def _check_url(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        if text != "memory://" and re.fullmatch(_REDIS, text) is None:
+            raise ValueError('must be "memory://" or look like redis://host:6379/0 (rediss:// for TLS)')
         return url
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Store:
+        if self.is_redis and not self.encryption_keys:
+            raise ValueError("encryption_keys are needed with Redis: what is kept there is encrypted")
+        return self
 
 
 class LimitSettings(Section):
@@ -78,12 +104,23 @@ class Telemetry(Section):
     """Whether nothing is read while the audit trail cannot be written."""
     audit_key: SecretStr | None = None
     """Hashes patients' ids in the audit trail; left out, one is derived from the instance's secret."""
+    metrics_token: SecretStr | None = None
+    """If given, /metrics is shown only to who sends it as a Bearer token."""
 
 
 class Cache(Section):
     """How long a read may be served again, in seconds; 0 keeps nothing."""
 
     ttl_seconds: float = Field(default=30, ge=0, le=3600)
+    stale_if_error_seconds: float = Field(default=30, ge=0, le=86_400)
+    """How much older a copy may be that stands in while Welkin is down; 0: none stands in."""
+
+
+class WebhookPair(Section):
+    """A key and a secret that Welkin's webhook may come with."""
+
+    key: Secret
+    secret: Secret
 
 
 class InstanceSettings(Section):
@@ -97,6 +134,8 @@ class InstanceSettings(Section):
     secret: Secret
     webhook_key: SecretStr | None = None
     webhook_secret: SecretStr | None = None
+    webhook_pairs: tuple[WebhookPair, ...] = ()
+    """Further pairs that are valid at the same time, for rotation."""
     events_secret: SecretStr | None = None
     """Signs the generic platform webhook; left out, only webhook_key and webhook_secret open it."""
     events_signature_header: str = Field(default="X-Welkin-Signature", pattern=r"^[A-Za-z0-9-]+$")
@@ -105,6 +144,8 @@ class InstanceSettings(Section):
     events_tolerance_seconds: float = Field(default=300, gt=0, le=86400)
     reconcile_seconds: float = Field(default=30, gt=0, le=3600)
     timeout_seconds: float = Field(default=10, gt=0, le=300)
+    max_calls: int = Field(default=64, ge=1, le=10_000)
+    """Calls to Welkin under way at once; four times as many may wait for their turn."""
     token_url: str | None = None
     """Where upstream tokens come from, if not from the version's usual place below ``base_url``."""
     patients_segment: Literal["patients", "patient"] = "patients"

@@ -62,13 +62,15 @@ class WelkinReads:
         secret = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
         return _Pages(self._shared, f"portal/{secret}", "", load, keep=False)
 
-    def changed(self, patient_id: str) -> None:
+    def changed(self, patient_id: str, *, elsewhere: bool = False) -> None:
         """Forget what was read of a conversation, and every search."""
+        del elsewhere
         self._shared.advance(f"conversation/{patient_id}")
         self._shared.advance(_SEARCHES)
 
-    def record_changed(self, patient_id: str) -> None:
+    def record_changed(self, patient_id: str, *, elsewhere: bool = False) -> None:
         """Forget a patient's record."""
+        del elsewhere
         self._shared.advance(f"patient/{patient_id}")
 
     def sent(self, message: Message) -> None:

@@ -68,6 +68,16 @@ class WebOptions:
     """Told of each webhook: the instance, the patient where one is named, and "ok", "denied" or a code."""
     operations_per_minute: int | None = None
     """Per principal, over all transports; None for any number."""
+    max_operations: int = 512
+    """Queries and mutations under way at once, over all callers; more are refused at once (503)."""
+    max_streams: int = 20_000
+    """WebSockets and event streams open at once, over all callers."""
+    max_streams_per_caller: int | None = None
+    """The same for one principal; None for any number."""
+    max_files_per_caller: int | None = None
+    """File transfers under way at once for one principal; None for any number."""
+    metrics_token: bytes | None = field(default=None, repr=False)
+    """What /metrics has to be asked with as a Bearer token; None shows it to everybody."""
 
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)

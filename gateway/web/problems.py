@@ -13,6 +13,7 @@ from gateway.domain.errors import (
     LimitExceeded,
     NotFound,
     Overloaded,
+    RefetchRequired,
     SendUnconfirmed,
     Unauthenticated,
     Unsupported,
@@ -21,8 +22,7 @@ from gateway.domain.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from gateway.graphql.errors import show_error
-from gateway.graphql.limits import TooManyOperations
+from gateway.graphql.errors import retry_after_of, show_error
 from gateway.web.answers import HttpProblem
 
 STATUS: dict[type[GatewayError], int] = {
@@ -33,6 +33,7 @@ STATUS: dict[type[GatewayError], int] = {
     Forbidden: 403,
     NotFound: 404,
     LimitExceeded: 429,
+    RefetchRequired: 410,
     Internal: 500,
     Unsupported: 501,  # not 404: no file of this instance will ever be found
     UpstreamBadResponse: 502,
@@ -61,7 +62,7 @@ def problem_of(error: GatewayError) -> HttpProblem:
     if status == _UNKNOWN_CALLER:
         headers["WWW-Authenticate"] = "Bearer"
     if status in _COME_AGAIN:
-        told = error.retry_after if isinstance(error, UpstreamRateLimited | TooManyOperations) else None
+        told = retry_after_of(error)
         headers["Retry-After"] = str(RETRY_SECONDS if told is None else max(1, math.ceil(told)))
     problem = HttpProblem(status, error.message, code=error.code, headers=headers)
     problem.extensions |= show_error(error)["extensions"]
