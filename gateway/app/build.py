@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
 from gateway.app.entrance import Entrance, build_entrance
+from gateway.app.readiness import Part, Readiness
 from gateway.domain.cursor import CursorKeys
 from gateway.domain.model import InstanceName
 from gateway.graphql.limits import Limits
@@ -24,7 +25,7 @@ from gateway.store.sealing import CursorSeal
 from gateway.store.sends import MemorySends
 from gateway.store.welkin_reads import WelkinReads, weigh
 from gateway.web.app import create_web
-from gateway.web.options import InstanceEntry, Readiness, ReadyState, SignatureOptions, WebOptions
+from gateway.web.options import InstanceEntry, SignatureOptions, WebOptions
 from gateway.welkin.tokens import Tokens
 from gateway.welkin.upstream import Upstream
 from gateway.welkin.v1.adapter import WelkinV1
@@ -122,20 +123,25 @@ def _registry(built: Sequence[_Built], entrance: Entrance) -> CollectorRegistry:
         listeners.labels(name.tenant, name.instance).set_function(lambda i=each.instance: i.listeners)
     lost = Gauge("gateway_audit_lines_lost", "Lines that the audit trail lost", registry=registry)
     lost.set_function(lambda: entrance.audit.failures)
+    if (issuer := entrance.keys_of_issuer) is not None:
+        unread = Gauge(
+            "gateway_identity_provider_failures", "Failed reads of the provider's keys", registry=registry
+        )
+        unread.set_function(lambda: issuer.failures)
     return registry
 
 
 def _readiness(entrance: Entrance) -> Readiness:
-    async def ready() -> ReadyState:
-        issuer = entrance.keys_of_issuer
-        if issuer is None:
-            return ReadyState(ready=True)
-        if not issuer.ready:
-            await issuer.load()
-        told = "ok" if issuer.ready else "its keys cannot be read"
-        return ReadyState(ready=issuer.ready, parts={"identity provider": told})
+    parts: list[Part] = []
+    if (issuer := entrance.keys_of_issuer) is not None:
 
-    return ready
+        async def keys() -> str | None:
+            if not issuer.ready:
+                await issuer.load()
+            return None if issuer.ready else "its keys cannot be read"
+
+        parts.append(Part("identity provider", keys))
+    return Readiness(parts)
 
 
 def _build_instance(

@@ -126,10 +126,14 @@ class InstanceEntry:
 
 @dataclass(frozen=True, slots=True)
 class ReadyState:
-    """Whether requests should be sent here, and what each part says about itself (no secrets)."""
+    """Whether requests should be sent here, and what each part says about itself (no secrets).
+
+    ``degraded``: a part fails now, whether requests should be sent here or not.
+    """
 
     ready: bool
     parts: Mapping[str, str] = field(default_factory=dict[str, str])
+    degraded: bool = False
 
 
 Readiness: TypeAlias = Callable[[], Awaitable[ReadyState]]
