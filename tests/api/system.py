@@ -162,6 +162,7 @@ def gateway(sandbox_url: str, *, swap: bool = False, **options: Any) -> Iterator
         "auth": {"mode": "none"},
         "graphql": {"introspection": True},
         "cache": options.get("cache", {}),
+        "store": options.get("store", {}),
         "server": {"graphiql": True, "cursor_keys": ["known to all gateways of the tests"]},
         "instances": instances,
     }
