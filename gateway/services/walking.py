@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TypeVar
 
+from gateway.domain.deadline import within
 from gateway.domain.errors import PageRefused, UpstreamBadResponse, UpstreamTimeout
 from gateway.domain.ports import Source
 from gateway.domain.scan import Walk
 
 T = TypeVar("T")
+
+_FOR_CALLS = 0.9
+"""The share of the time in which calls must end, so that their error, or an older copy, still answers."""
 
 
 async def drive(walk: Walk[T], source: Source, deadline: float) -> T:
@@ -21,18 +25,25 @@ async def drive(walk: Walk[T], source: Source, deadline: float) -> T:
         GatewayError: what a read raises.
     """
     try:
-        async with asyncio.timeout(deadline):
-            ask = next(walk)
-            while True:
-                try:
-                    snapshot = await source.page(ask)
-                except PageRefused as refused:
-                    ask = walk.throw(refused)
-                else:
-                    ask = walk.send(snapshot)
-    except StopIteration as end:
-        return end.value
+        with within(deadline * _FOR_CALLS):
+            async with asyncio.timeout(deadline):
+                return await _answer(walk, source)
     except PageRefused as error:
         raise UpstreamBadResponse("Welkin does not accept the page links that it gave.") from error
     except TimeoutError as error:
         raise UpstreamTimeout("Welkin did not answer in time.") from error
+
+
+async def _answer(walk: Walk[T], source: Source) -> T:
+    """Answer the questions of a walk until it ends."""
+    try:
+        ask = next(walk)
+        while True:
+            try:
+                snapshot = await source.page(ask)
+            except PageRefused as refused:
+                ask = walk.throw(refused)
+            else:
+                ask = walk.send(snapshot)
+    except StopIteration as end:
+        return end.value

@@ -1,4 +1,8 @@
-"""Authorized calls to one instance: the token, the one refresh after a 401, and our errors for what fails."""
+"""Authorized calls to one instance: the token, the one refresh after a 401, and our errors for what fails.
+
+Every call ends within ``timeout_seconds``, its token and its repetitions included, and not after the
+deadline of the operation that it belongs to.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +16,19 @@ from typing import TypeVar
 
 import orjson
 
-from gateway.domain.errors import BadInput, SendUnconfirmed, UpstreamBadResponse
+from gateway.domain import deadline
+from gateway.domain.errors import BadInput, SendUnconfirmed, UpstreamBadResponse, UpstreamRateLimited
+from gateway.welkin.attempts import Attempts, Stands
+from gateway.welkin.breaker import BreakerState
 from gateway.welkin.downloads import Downloads, Opened
 from gateway.welkin.errors import Asked, error_for
+from gateway.welkin.failures import CallFailed
 from gateway.welkin.fields import decode
 from gateway.welkin.paths import with_query
+from gateway.welkin.tokens import OPERATION as ASKING_FOR_A_TOKEN
 from gateway.welkin.tokens import Tokens
-from gateway.welkin.transport import Answer, Call, CallFailed, Transport
-from gateway.welkin.upstream import Credential, Upstream
+from gateway.welkin.transport import Answer, Call, Transport
+from gateway.welkin.upstream import Credential, Upstream, UpstreamState
 
 _LARGE = 256 * 1024
 """Bodies from here on are read in a thread, so that the event loop serves the others meanwhile."""
@@ -30,7 +39,11 @@ _BEARER_TRUSTED = 30.0
 Otherwise everyone with a dead chat token could use up the token requests that Welkin allows.
 """
 
+_PROBE_SECONDS = 2.0
+"""How long whoever asks for the instance's health waits for an answer."""
+
 T = TypeVar("T")
+A = TypeVar("A", bound=Answer | Opened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +73,14 @@ class Client:
             max_calls=max(1, upstream.max_calls // 4), max_bytes=upstream.max_file_bytes
         )
         self._tokens = tokens or Tokens()
+        self._attempts = Attempts(
+            upstream.timeout_seconds, max_retries=upstream.max_retries, first_pause=upstream.retry_seconds
+        )
         self._proved = ""
         self._not_the_bearer_until = -math.inf
         self._credential = Credential(self._base, upstream.tenant, upstream.client)
         token_url = upstream.token_url or self._base + token_request.path
-        self._token_call = Call("get a token", "POST", token_url, token_request.body)
+        self._token_call = Call(ASKING_FOR_A_TOKEN, "POST", token_url, token_request.body)
 
     async def read(
         self,
@@ -103,21 +119,17 @@ class Client:
             GatewayError: as of a read.
         """
         call = Call(operation, "GET", self._base + path, headers=headers)
-        now = asyncio.get_running_loop().time
-        deadline = now() + self._timeout
+        end = deadline.at(self._timeout)
 
-        async def opened() -> tuple[str, Opened | Answer]:
-            token = await self._tokens.get(self._credential, self._fetch_token, deadline)
-            answer = await self._downloads.open(
-                call, bearer=token, deadline=deadline, idle_seconds=self._timeout
+        async def once(token: str, stands: Stands) -> Answer | Opened:
+            return await self._downloads.open(
+                call, bearer=token, deadline=end, idle_seconds=self._timeout, stands=stands
             )
-            return token, answer
 
         try:
-            token, answer = await opened()
-            if isinstance(answer, Answer) and answer.status == HTTPStatus.UNAUTHORIZED:
-                self._tokens.refused(self._credential, token)
-                _, answer = await opened()
+            answer = await self._attempts.make(
+                operation, lambda stands: self._authorized(once, end, stands), deadline=end
+            )
         except CallFailed as failed:
             raise failed.error from failed
         if isinstance(answer, Opened):
@@ -135,7 +147,7 @@ class Client:
         """
         body = _encoded(fields, "body")
         try:
-            answer = await self._authorized(Call(operation, "POST", self._base + path, body))
+            answer = await self._answer(Call(operation, "POST", self._base + path, body), sends=True)
         except CallFailed as failed:
             if failed.maybe_sent:
                 raise SendUnconfirmed(
@@ -152,36 +164,79 @@ class Client:
         await self._tokens.aclose()
         await self._transport.aclose()
 
+    @property
+    def state(self) -> UpstreamState:
+        """How the calls fare."""
+        return UpstreamState(
+            breaker=self._attempts.breaker.state,
+            in_flight=self._transport.in_flight + self._downloads.in_flight,
+            waiting=self._transport.waiting + self._downloads.waiting,
+            retries=self._attempts.retries,
+            answered=self._attempts.answered,
+        )
+
+    async def probe(self) -> str | None:
+        """Tell why the instance cannot be reached, in words that are safe to show; None: it can be.
+
+        Where calls go through there is nothing to ask. Otherwise Welkin is asked for a token, as seldom as
+        the breaker and the limit on token requests let it; success closes the breaker.
+        """
+        holds = self._tokens.holds(self._credential)
+        if self._attempts.answered and holds and self._attempts.breaker.state is BreakerState.CLOSED:
+            return None
+        end = asyncio.get_running_loop().time() + min(self._timeout, _PROBE_SECONDS)
+        try:
+            await self._attempts.once(ASKING_FOR_A_TOKEN, lambda _: self._renewed(end), end)
+        except CallFailed as failed:
+            held_back = failed.works is None and isinstance(failed.error, UpstreamRateLimited)
+            if held_back and holds and self._attempts.answered is not False:
+                return None  # no token may be asked for now, and none is needed
+            return failed.error.message
+        return None
+
     async def _read(self, call: Call, asked: Asked) -> bytes:
         try:
-            answer = await self._authorized(call)
+            answer = await self._answer(call)
         except CallFailed as failed:
             raise failed.error from failed
         if not _is_success(answer):
             raise error_for(answer, call.operation, asked, time.time())
         return answer.body
 
-    async def _authorized(self, call: Call) -> Answer:
-        now = asyncio.get_running_loop().time
-        deadline = now() + self._timeout
-        token = await self._tokens.get(self._credential, self._fetch_token, deadline)
-        answer = await self._transport.call(call, bearer=token, deadline=deadline)
+    async def _answer(self, call: Call, *, sends: bool = False) -> Answer:
+        end = deadline.at(self._timeout)
+
+        async def once(token: str, stands: Stands) -> Answer:
+            return await self._transport.call(call, bearer=token, deadline=end, stands=stands)
+
+        return await self._attempts.make(
+            call.operation, lambda stands: self._authorized(once, end, stands), deadline=end, sends=sends
+        )
+
+    async def _authorized(self, once: Callable[[str, Stands], Awaitable[A]], end: float, stands: Stands) -> A:
+        token = await self._tokens.get(self._credential, self._fetch_token, end)
+        answer = await once(token, stands)
         # A new bearer that did not help was not at fault: one place that refuses everybody must not
         # use up the token requests that all others need.
+        now = asyncio.get_running_loop().time
         if answer.status != HTTPStatus.UNAUTHORIZED or (
             token == self._proved and now() < self._not_the_bearer_until
         ):
             return answer
         self._tokens.refused(self._credential, token)
-        token = await self._tokens.get(self._credential, self._fetch_token, deadline)
-        answer = await self._transport.call(call, bearer=token, deadline=deadline)
+        token = await self._tokens.get(self._credential, self._fetch_token, end)
+        answer = await once(token, stands)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             self._proved, self._not_the_bearer_until = token, now() + _BEARER_TRUSTED
         return answer
 
+    async def _renewed(self, end: float) -> Answer:
+        await self._tokens.renew(self._credential, self._fetch_token, end)
+        return Answer(HTTPStatus.NO_CONTENT, b"")
+
     def _fetch_token(self) -> Awaitable[Answer]:
-        deadline = asyncio.get_running_loop().time() + self._timeout
-        return self._transport.call(self._token_call, bearer=None, deadline=deadline)
+        end = asyncio.get_running_loop().time() + self._timeout
+        return self._transport.call_for_token(self._token_call, deadline=end)
 
 
 async def _translated(body: bytes, operation: str, translate: Callable[[object], T]) -> T:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -27,17 +27,18 @@ import httpx2
 
 from gateway.domain.errors import UpstreamBadResponse, UpstreamError, UpstreamUnavailable
 from gateway.welkin.body import BodyRefused
+from gateway.welkin.failures import CallFailed, failed, timed_out
+from gateway.welkin.line import Line
 from gateway.welkin.pipe import Pipe
 from gateway.welkin.transport import (
+    CONNECT_SHARE,
     LAST_RESORT,
     Answer,
     Call,
-    CallFailed,
     build_request,
-    failure,
     make_client,
     read_whole,
-    timed_out,
+    take_place,
 )
 
 _MAX_ERROR_BYTES = 64 * 1024
@@ -53,6 +54,11 @@ class Opened:
     headers: Mapping[str, str] = field(repr=False)
     pipe: Pipe
 
+    @property
+    def retry_after(self) -> str | None:
+        """The header, as it came."""
+        return self.headers.get("retry-after")
+
 
 @dataclass(frozen=True, slots=True)
 class _Handover:
@@ -67,7 +73,7 @@ class Downloads:
 
     def __init__(self, *, max_calls: int, max_bytes: int) -> None:
         self._client = make_client(max_calls)
-        self._places = asyncio.Semaphore(max_calls)
+        self._line = Line(max_calls)
         self._max_bytes = max_bytes
         self._under_way: dict[asyncio.Task[None], Pipe] = {}
 
@@ -76,12 +82,28 @@ class Downloads:
         """How many downloads are under way."""
         return len(self._under_way)
 
-    async def open(self, call: Call, *, bearer: str, deadline: float, idle_seconds: float) -> Opened | Answer:
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return self._line.waiting
+
+    async def open(
+        self,
+        call: Call,
+        *,
+        bearer: str,
+        deadline: float,
+        idle_seconds: float,
+        stands: Callable[[], bool] = lambda: True,
+    ) -> Opened | Answer:
         """Make a call: its body on its way, or whatever else was answered. Whoever gets a pipe leaves it.
+
+        ``stands`` is asked when there is a place: False, and the call is not made after all.
 
         Raises:
             CallFailed: there is no answer.
         """
+        await take_place(self._line, call, deadline, stands)
         loop = asyncio.get_running_loop()
         handover = _Handover(loop.create_future(), Pipe())
         task = asyncio.create_task(self._run(call, bearer, deadline, idle_seconds, handover))
@@ -99,7 +121,7 @@ class Downloads:
             handover.pipe.leave()
             if task.done():
                 task.result()  # a fault of our own
-            raise timed_out(call, maybe_sent=True)
+            raise timed_out(call.operation, maybe_sent=True)
         result = handover.head.result()
         if isinstance(result, CallFailed):
             raise result
@@ -107,14 +129,15 @@ class Downloads:
 
     async def aclose(self) -> None:
         """Stop the downloads under way, then close the connections."""
-        while self._under_way:
+        while self._under_way or self.waiting:
             for pipe in self._under_way.values():
                 pipe.leave()
-            await asyncio.wait(set(self._under_way))
+            await asyncio.wait(set(self._under_way) or {asyncio.create_task(asyncio.sleep(0))})
         await self._client.aclose()
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._under_way.pop(task, None)
+        self._line.leave()
         if not task.cancelled():
             task.exception()  # marks it as seen: the reader may be gone
 
@@ -122,12 +145,6 @@ class Downloads:
         self, call: Call, bearer: str, deadline: float, idle_seconds: float, handover: _Handover
     ) -> None:
         head, pipe = handover.head, handover.pipe
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._places.acquire()
-        except TimeoutError:
-            head.set_result(timed_out(call, maybe_sent=False))
-            return
         try:
             response = await self._send(call, bearer, deadline, idle_seconds, pipe)
             try:
@@ -141,9 +158,7 @@ class Downloads:
                 await response.aclose()
         except (httpx2.TransportError, BodyRefused, TimeoutError) as error:
             if not head.done():
-                head.set_result(CallFailed(failure(call, error), maybe_sent=True))
-        finally:
-            self._places.release()
+                head.set_result(failed(call.operation, error, maybe_sent=True))
 
     async def _send(
         self, call: Call, bearer: str, deadline: float, idle_seconds: float, pipe: Pipe
@@ -151,7 +166,7 @@ class Downloads:
         budget = deadline - asyncio.get_running_loop().time()
         if pipe.left or budget <= 0:
             raise TimeoutError
-        timeout = httpx2.Timeout(budget, read=idle_seconds)
+        timeout = httpx2.Timeout(budget, connect=budget * CONNECT_SHARE, read=idle_seconds)
         async with asyncio.timeout(budget * LAST_RESORT):
             request = build_request(self._client, call, bearer, timeout)
             return await self._client.send(request, stream=True)

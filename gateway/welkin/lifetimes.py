@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -14,7 +14,7 @@ from gateway.welkin.instants import read_instant
 
 _UNSAID = 55 * 60.0
 """Tokens live an hour (R for v1, D2 for v2); where an answer says nothing, five minutes are kept back."""
-_LONGEST = 24 * 3600.0
+LONGEST = 24 * 3600.0
 _EARLY = 60.0
 """A token is replaced this many seconds before its end."""
 _SENDABLE = re.compile(r"[\x21-\x7e]{1,16384}")
@@ -29,6 +29,10 @@ class Token:
     refresh_at: float
     expires_at: float
 
+    def shifted(self, seconds: float) -> Token:
+        """Give the token with its times on a clock that is so many seconds ahead."""
+        return replace(self, refresh_at=self.refresh_at + seconds, expires_at=self.expires_at + seconds)
+
 
 def read_token(body: bytes, now: float) -> Token | None:
     """Read the answer of a token endpoint of either version; None if there is no usable token in it.
@@ -42,13 +46,22 @@ def read_token(body: bytes, now: float) -> Token | None:
     except orjson.JSONDecodeError:
         return None
     value = text(answer.get("token")) if answer is not None else None
-    if answer is None or value is None or _SENDABLE.fullmatch(value) is None:
+    if answer is None or value is None or not is_sendable(value):
         return None
     claimed = (_from_expires_at(answer, now), _from_jwt(value, now), _seconds(answer.get("expiresIn")))
     left = next(
-        (min(seconds, _LONGEST) for seconds in claimed if seconds is not None and seconds > 0), _UNSAID
+        (min(seconds, LONGEST) for seconds in claimed if seconds is not None and seconds > 0), _UNSAID
     )
     return Token(value, now + left - min(_EARLY, left / 2), now + left)
+
+
+def is_sendable(value: str) -> bool:
+    r"""Tell whether a text may stand in an Authorization header.
+
+    >>> is_sendable("eyJ.eyJ.sig"), is_sendable("a\r\nX: y")
+    (True, False)
+    """
+    return _SENDABLE.fullmatch(value) is not None
 
 
 def _from_expires_at(answer: Record, now: float) -> float | None:

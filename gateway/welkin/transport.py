@@ -7,14 +7,15 @@ its timeouts alone do not end an answer that drips. So every call runs in a task
 2. the task stops by itself: its timeouts are what was left when it began, and between two pieces of a
    body it looks at the clock and closes the stream;
 3. a task that nobody waits for any more sends nothing that it has not begun to send;
-4. a place in line is taken before the pool is entered, so a call that waited in vain was surely not sent.
+4. a place is taken before the task begins, so a call that waited in vain was surely not sent, and one that
+   is given up while it waits is gone from the line at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -23,25 +24,15 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from gateway.domain.errors import (
-    Internal,
-    UpstreamBadResponse,
-    UpstreamError,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-)
+from gateway.domain.errors import Internal
 from gateway.welkin.body import BodyReader, BodyRefused
+from gateway.welkin.failures import failed, kept_back, line_full, timed_out
+from gateway.welkin.line import Line, LineFull
 
-# httpx2 --> ours. The most specific class that is listed decides.
-FAILURES: dict[type[httpx2.TransportError], tuple[type[UpstreamError], str]] = {
-    httpx2.TimeoutException: (UpstreamTimeout, "Welkin did not answer in time"),
-    httpx2.NetworkError: (UpstreamUnavailable, "The connection to Welkin broke"),
-    httpx2.ConnectError: (UpstreamUnavailable, "Welkin cannot be reached"),
-    httpx2.ProxyError: (UpstreamUnavailable, "Welkin cannot be reached"),
-    httpx2.UnsupportedProtocol: (UpstreamUnavailable, "Welkin's base URL is neither http nor https"),
-    httpx2.ProtocolError: (UpstreamBadResponse, "Welkin's answer is not HTTP"),
-    httpx2.SSEError: (UpstreamBadResponse, "Welkin's answer is not HTTP"),
-}
+CONNECT_SHARE = 0.4
+"""Of the time that is left, for connecting: an address that is dead leaves time for another try."""
+_TOKEN_PLACES = 2
+"""Connections beyond the places, for token requests: one at a time, and one that was given up."""
 LAST_RESORT = 2.0
 """After this many times its budget a task is cancelled after all: only headers that drip get there."""
 
@@ -66,16 +57,6 @@ class Answer:
     retry_after: str | None = None
 
 
-class CallFailed(Exception):
-    """There is no answer. Stays inside this package: callers turn it into ``error`` or SendUnconfirmed."""
-
-    def __init__(self, error: UpstreamError, *, maybe_sent: bool) -> None:
-        """Keep the error for a read, and whether bytes of the request may have reached Welkin."""
-        super().__init__(error.message)
-        self.error = error
-        self.maybe_sent = maybe_sent
-
-
 @dataclass(slots=True)
 class _Progress:
     """What caller and task tell each other."""
@@ -92,11 +73,11 @@ class _Progress:
 
 
 class Transport:
-    """The connections to one Welkin instance."""
+    """The connections to one Welkin instance: ``max_calls`` places, and a line before them."""
 
     def __init__(self, *, max_calls: int = 64, max_body_bytes: int = 10_000_000) -> None:
-        self._client = make_client(max_calls)
-        self._places = asyncio.Semaphore(max_calls)
+        self._client = make_client(max_calls + _TOKEN_PLACES)
+        self._line = Line(max_calls)
         self._max_body_bytes = max_body_bytes
         self._tasks: set[asyncio.Task[Answer]] = set()
 
@@ -105,53 +86,72 @@ class Transport:
         """How many calls are under way, those included that nobody waits for any more."""
         return len(self._tasks)
 
-    async def call(self, call: Call, *, bearer: str | None, deadline: float) -> Answer:
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a place."""
+        return self._line.waiting
+
+    async def call(
+        self, call: Call, *, bearer: str | None, deadline: float, stands: Callable[[], bool] = lambda: True
+    ) -> Answer:
         """Make one call, once. ``deadline`` is a time of the running event loop.
+
+        ``stands`` is asked when there is a place: False, and the call is not made after all.
 
         Raises:
             CallFailed: there is no complete answer.
         """
+        await take_place(self._line, call, deadline, stands)
+        return await self._make(call, bearer, deadline, self._line.leave)
+
+    async def call_for_token(self, call: Call, *, deadline: float) -> Answer:
+        """Make a call that does not stand in line: all who stand there may be waiting for it.
+
+        Raises:
+            CallFailed: there is no complete answer.
+        """
+        return await self._make(call, None, deadline, lambda: None)
+
+    async def aclose(self) -> None:
+        """Wait for the calls under way, then close the connections."""
+        while self._tasks or self.waiting:
+            await asyncio.wait(set(self._tasks) or {asyncio.create_task(asyncio.sleep(0))})
+        await self._client.aclose()
+
+    async def _make(
+        self, call: Call, bearer: str | None, deadline: float, leave: Callable[[], None]
+    ) -> Answer:
+        """Make the call in a task of its own, which gives its place back when it ends."""
         progress = _Progress()
         task = asyncio.create_task(self._run(call, bearer, deadline, progress))
         self._tasks.add(task)
-        task.add_done_callback(self._forget)
+        task.add_done_callback(lambda done: self._forget(done, leave))
         try:
             await asyncio.wait({task}, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         finally:
             progress.abandoned = True
         if not task.done():
-            raise timed_out(call, maybe_sent=progress.sent)
+            raise timed_out(call.operation, maybe_sent=progress.sent)
         return task.result()
 
-    async def aclose(self) -> None:
-        """Wait for the calls under way, then close the connections."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
-        await self._client.aclose()
-
-    def _forget(self, task: asyncio.Task[Answer]) -> None:
+    def _forget(self, task: asyncio.Task[Answer], leave: Callable[[], None]) -> None:
         self._tasks.discard(task)
+        leave()
         if not task.cancelled():
             task.exception()  # marks it as seen: the caller may be gone
 
     async def _run(self, call: Call, bearer: str | None, deadline: float, progress: _Progress) -> Answer:
         try:
-            async with asyncio.timeout_at(deadline):
-                await self._places.acquire()
-        except TimeoutError:
-            raise timed_out(call, maybe_sent=progress.sent) from None
-        try:
             budget = deadline - asyncio.get_running_loop().time()
             if progress.abandoned or budget <= 0:
-                raise timed_out(call, maybe_sent=progress.sent)
+                raise timed_out(call.operation, maybe_sent=progress.sent)
             async with asyncio.timeout(budget * LAST_RESORT):
                 extensions = {"trace": progress.trace} if call.method == "POST" else None
-                request = build_request(self._client, call, bearer, httpx2.Timeout(budget), extensions)
+                timeout = httpx2.Timeout(budget, connect=budget * CONNECT_SHARE)
+                request = build_request(self._client, call, bearer, timeout, extensions)
                 return await self._exchange(request, deadline)
         except (httpx2.TransportError, BodyRefused, TimeoutError) as error:
-            raise CallFailed(failure(call, error), maybe_sent=progress.sent) from error
-        finally:
-            self._places.release()
+            raise failed(call.operation, error, maybe_sent=progress.sent) from error
 
     async def _exchange(self, request: httpx2.Request, deadline: float) -> Answer:
         response = await self._client.send(request, stream=True)
@@ -213,27 +213,18 @@ async def read_whole(response: httpx2.Response, max_bytes: int, deadline: float)
     return Answer(response.status_code, body.finish(), response.headers.get("retry-after"))
 
 
-def timed_out(call: Call, *, maybe_sent: bool) -> CallFailed:
-    """Give the failure of a call whose deadline has passed."""
-    error = UpstreamTimeout(f"Welkin did not answer in time ({call.operation}).")
-    return CallFailed(error, maybe_sent=maybe_sent)
+async def take_place(line: Line, call: Call, deadline: float, stands: Callable[[], bool]) -> None:
+    """Wait for a place in line, and have it.
 
-
-def failure(call: Call, error: Exception) -> UpstreamError:
-    """Give the error of ours; its text names the operation and nothing of the request."""
-    if isinstance(error, BodyRefused):
-        return UpstreamBadResponse(f"{error} ({call.operation}).")
-    if isinstance(error, TimeoutError):
-        error = httpx2.ReadTimeout("last resort")
-    if isinstance(error, httpx2.RemoteProtocolError) and not _malformed(error):
-        error = httpx2.ReadError("closed without an answer")
-    kind, words = next(FAILURES[base] for base in type(error).__mro__ if base in FAILURES)
-    return kind(f"{words} ({call.operation}).")
-
-
-def _malformed(error: httpx2.RemoteProtocolError) -> bool:
-    """Tell bytes that are not HTTP from a connection that just closed.
-
-    The first is the HTTP parser's error, kept as the context of the pool's; the pool erases causes.
+    Raises:
+        CallFailed: there is none, or the call is not wanted any more.
     """
-    return error.__cause__ is not None and error.__cause__.__context__ is not None
+    try:
+        await line.take(deadline)
+    except LineFull as full:
+        raise line_full(call.operation) from full
+    except TimeoutError:
+        raise timed_out(call.operation, maybe_sent=False, works=None) from None
+    if not stands():
+        line.leave()
+        raise kept_back(call.operation)

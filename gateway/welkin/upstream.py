@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.welkin.breaker import BreakerState
+
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
@@ -23,6 +25,9 @@ class Upstream:
     max_body_bytes: int = 10_000_000
     max_calls: int = 64
     max_file_bytes: int = 1024**3
+    max_retries: int = 3
+    retry_seconds: float = 0.2
+    """The longest pause before the first retry; twice as long before each one after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +37,18 @@ class Credential:
     base_url: str
     tenant: str
     client: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamState:
+    """How the calls to one instance fare, for metrics.
+
+    ``in_flight`` and ``waiting`` count calls now, ``retries`` since the start. ``answered``: whether the
+    last call had an answer; None: none was made yet.
+    """
+
+    breaker: BreakerState
+    in_flight: int
+    waiting: int
+    retries: int
+    answered: bool | None

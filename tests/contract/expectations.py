@@ -46,3 +46,14 @@ def history(sandbox: Sandbox, api: ApiVersion, *, archived: bool = True) -> list
     stored = list(sandbox.store.history(PATIENT) or ())
     kept = [each for each in stored if archived or api is ApiVersion.V2 or not each.archived]
     return [expected(each, sandbox, api) for each in reversed(kept)]
+
+
+REPEATED = frozenset(
+    {"bad_gateway", "gateway_timeout", "reset", "reset_mid_body", "server_error", "unavailable"}
+)
+"""The faults after which a question that changes nothing is asked again."""
+
+
+def tries(fault: str) -> int:
+    """Give how often such a question is asked while a fault lasts."""
+    return 4 if fault in REPEATED else 2 if fault == "unauthorized" else 1

@@ -24,7 +24,7 @@ from gateway.domain.pages import Newest
 from gateway.sandbox import FaultRule, Sandbox
 from gateway.sandbox.records import Author
 from gateway.sandbox.store import CARE_TEAM
-from tests.contract.expectations import history
+from tests.contract.expectations import REPEATED, history, tries
 from tests.contract.reading import Adapter, across_refusals, across_words, read
 from tests.contract.welkin_variations import PATIENT, START, Variation, add, talk, wait_until_idle
 
@@ -110,6 +110,38 @@ async def test_a_read_that_fails_says_why(
         await read(welkin)
 
     assert type(caught.value) is READ_FAULTS[fault]
+    await asyncio.to_thread(wait_until_idle, sandbox)
+    assert sandbox.requests.count(f"{variation.api.value}.list") == tries(fault)
+
+
+@pytest.mark.parametrize("fault", sorted(REPEATED))
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_read_that_fails_for_a_moment_goes_unnoticed(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation, fault: str, times: int
+) -> None:
+    talk(sandbox, 3)
+    await read(welkin)  # a token is there, and the habits of v2 are known
+    sandbox.requests.clear()
+    await read(welkin)
+    undisturbed = sandbox.requests.count()
+    sandbox.faults.add(FaultRule(fault, operation="list", times=times))
+
+    page = await read(welkin)
+
+    assert len(page.messages) == 3
+    assert sandbox.requests.count() == 2 * undisturbed + times
+
+
+@pytest.mark.parametrize("fault", ["server_error", "unavailable", "reset"])
+async def test_a_token_request_that_fails_for_a_moment_goes_unnoticed(
+    welkin: Adapter, sandbox: Sandbox, variation: Variation, fault: str
+) -> None:
+    sandbox.faults.add(FaultRule(fault, operation="token"))
+
+    await welkin.send_message(PATIENT, "hello", None)
+
+    assert len(sandbox.store.history(PATIENT) or ()) == 1
+    assert sandbox.requests.count(f"{variation.api.value}.token") == 2
 
 
 @pytest.mark.parametrize("fault", sorted(READ_FAULTS))
@@ -218,13 +250,19 @@ async def test_a_block_of_the_token_endpoint_is_respected(
 
 @pytest.mark.parametrize(
     ("args", "seconds"),
-    [({}, None), ({"retry_after": 0}, 0), ({"retry_after": 3600}, 3600), ({"retry_date": 60}, 60)],
+    [
+        ({}, None),
+        ({"retry_after": 0}, 0),
+        ({"retry_after": -5}, None),
+        ({"retry_after": 3600}, 3600),
+        ({"retry_date": 60}, 60),
+    ],
 )
 @across_refusals
 async def test_a_rate_limit_says_how_long(
     welkin: Adapter, sandbox: Sandbox, args: dict[str, int], seconds: float | None
 ) -> None:
-    sandbox.faults.add(FaultRule("rate_limited", operation="list", args=args))
+    sandbox.faults.add(FaultRule("rate_limited", operation="list", times=None, args=args))
 
     with pytest.raises(UpstreamRateLimited) as caught:
         await read(welkin)

@@ -20,6 +20,7 @@ from gateway.domain.errors import (
 from gateway.sandbox import FaultRule, Sandbox
 from gateway.sandbox.records import StoredFile
 from gateway.welkin.v2.adapter import WelkinV2
+from tests.contract.expectations import tries
 from tests.contract.welkin_variations import V2, Variation, wait_until_idle
 
 MIB = 1024 * 1024
@@ -267,4 +268,4 @@ async def test_a_file_that_cannot_be_read_says_why(welkin: WelkinV2, kept: Sandb
 
     assert type(caught.value) is FAULTS[fault]
     await asyncio.to_thread(wait_until_idle, kept)
-    assert kept.requests.count("v2.file") == (2 if fault == "unauthorized" else 1)
+    assert kept.requests.count("v2.file") == tries(fault)

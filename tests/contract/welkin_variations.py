@@ -128,7 +128,9 @@ REFUSING = (*BASIC, *(Variation(V2, {"v2_errors": shape}) for shape in get_args(
 def upstream(url: str, api: ApiVersion, *, timeout_seconds: float = 5.0) -> Upstream:
     """Give the sandbox's address and credentials for one version."""
     client = "SANDBOXV1" if api is ApiVersion.V1 else "SANDBOXV2"
-    return Upstream(f"{url}/{api.value}", "gh", "sb-demo", client, "sandbox-secret", timeout_seconds)
+    return Upstream(
+        f"{url}/{api.value}", "gh", "sb-demo", client, "sandbox-secret", timeout_seconds, retry_seconds=0.001
+    )
 
 
 def connect(url: str, variation: Variation, *, timeout_seconds: float = 5.0) -> WelkinV1 | WelkinV2:

@@ -23,7 +23,7 @@ from gateway.welkin.fields import decode
 from gateway.welkin.paths import PathTemplate
 from gateway.welkin.tokens import Tokens
 from gateway.welkin.transport import Transport
-from gateway.welkin.upstream import Upstream
+from gateway.welkin.upstream import Upstream, UpstreamState
 from gateway.welkin.v1 import translate
 from gateway.welkin.v1.hits import read_hits
 
@@ -68,6 +68,15 @@ class WelkinV1:
     def capabilities(self) -> frozenset[Capability]:
         """What v1 can do beyond what both can."""
         return frozenset({Capability.ARCHIVE_FILTER, Capability.SENDER_NAMES})
+
+    @property
+    def state(self) -> UpstreamState:
+        """How the calls to this instance fare."""
+        return self._client.state
+
+    async def probe(self) -> str | None:
+        """Tell why the instance cannot be reached, in words that are safe to show; None: it can be."""
+        return await self._client.probe()
 
     async def list_messages(self, patient_id: str, at: PageRef, *, include_archived: bool) -> Page:
         """Read one page of a conversation; see the port."""

@@ -32,7 +32,7 @@ from gateway.welkin.fields import decode
 from gateway.welkin.paths import PathTemplate
 from gateway.welkin.tokens import Tokens
 from gateway.welkin.transport import Transport
-from gateway.welkin.upstream import Upstream
+from gateway.welkin.upstream import Upstream, UpstreamState
 from gateway.welkin.v2 import translate
 from gateway.welkin.v2.habits import Habits, Listed, read_finds, read_list, read_portal
 from gateway.welkin.v2.lists import NumberedList
@@ -95,6 +95,15 @@ class WelkinV2:
                 Capability.SEARCH_ALL_PATIENTS,
             }
         )
+
+    @property
+    def state(self) -> UpstreamState:
+        """How the calls to this instance fare."""
+        return self._client.state
+
+    async def probe(self) -> str | None:
+        """Tell why the instance cannot be reached, in words that are safe to show; None: it can be."""
+        return await self._client.probe()
 
     async def list_messages(self, patient_id: str, at: PageRef, *, include_archived: bool) -> Page:  # noqa: ARG002 - the port's
         """Read one page of a conversation; see the port."""

@@ -1,0 +1,82 @@
+"""Where tokens and blocks outlive this process, and are shared with its neighbours.
+
+What lies there was written by another process, perhaps of another version, on another machine with
+another clock: whatever cannot be read, or lies too far in the future, is as if it were not there.
+Times on the shelf are seconds since the epoch; those handed out are on the clock of ``Tokens``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import orjson
+
+from gateway.domain.ports import Shelf
+from gateway.welkin.fields import Record, record, text
+from gateway.welkin.lifetimes import LONGEST, Token, is_sendable
+from gateway.welkin.token_slot import LONGEST_BLOCK
+from gateway.welkin.upstream import Credential
+
+Clock = Callable[[], float]
+
+
+class TokenShelf:
+    """Tokens and blocks by credential. Without a shelf it holds nothing."""
+
+    def __init__(self, shelf: Shelf | None, clock: Clock, wall: Clock) -> None:
+        self._shelf = shelf
+        self._clock = clock
+        self._wall = wall
+
+    async def token(self, credential: Credential) -> Token | None:
+        """Give a token that is good still."""
+        fields = await self._read("token", credential)
+        value = text(fields.get("token"))
+        expires_at, refresh_at = _number(fields.get("expires_at")), _number(fields.get("refresh_at"))
+        if value is None or not is_sendable(value) or expires_at is None or refresh_at is None:
+            return None
+        if not 0 < expires_at - self._wall() <= LONGEST or refresh_at > expires_at:
+            return None
+        return Token(value, refresh_at, expires_at).shifted(self._clock() - self._wall())
+
+    async def blocked_until(self, credential: Credential) -> float | None:
+        """Give until when no token may be asked for, if that is not over."""
+        until = _number((await self._read("block", credential)).get("until"))
+        left = 0.0 if until is None else until - self._wall()
+        return self._clock() + left if 0 < left <= LONGEST_BLOCK else None
+
+    async def keep_token(self, credential: Credential, token: Token) -> None:
+        """Keep a token until its end."""
+        there = token.shifted(self._wall() - self._clock())
+        fields = {"token": there.value, "refresh_at": there.refresh_at, "expires_at": there.expires_at}
+        await self._write("token", credential, fields, token.expires_at - self._clock())
+
+    async def keep_block(self, credential: Credential, until: float) -> None:
+        """Keep a block until its end."""
+        left = until - self._clock()
+        await self._write("block", credential, {"until": self._wall() + left}, left)
+
+    async def _read(self, what: str, credential: Credential) -> Record:
+        kept = None if self._shelf is None else await self._shelf.get(_name(what, credential))
+        try:
+            fields = None if kept is None else record(orjson.loads(kept))
+        except orjson.JSONDecodeError:
+            fields = None
+        return {} if fields is None else fields
+
+    async def _write(
+        self, what: str, credential: Credential, fields: dict[str, float | str], seconds: float
+    ) -> None:
+        if self._shelf is not None and seconds > 0:
+            await self._shelf.put(_name(what, credential), orjson.dumps(fields), seconds)
+
+
+def _name(what: str, credential: Credential) -> str:
+    """Name a credential's entry; who reads the names learns neither tenant nor client."""
+    whole = repr((credential.base_url, credential.tenant, credential.client))
+    return f"{what}/{hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()}"
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
