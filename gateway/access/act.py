@@ -56,7 +56,8 @@ class Caller:
 class Act:
     """Something being done. Leaving it writes it down: before anything is shown, where all went well.
 
-    ``shows`` is set to False for what shows nothing: its line is then not waited for.
+    ``shows`` is set to False for what shows nothing: its line is then not waited for. ``patients`` are
+    those of whom something is shown, where the caller named none.
     """
 
     def __init__(self, caller: Caller, entry: Entry) -> None:
@@ -64,6 +65,7 @@ class Act:
         self._denied = False
         self.patient_id = entry.patient_id
         self.count = 0
+        self.patients: tuple[str, ...] = ()
         self.outcome = OK
         self.shows = True
         self._entry = entry
@@ -116,6 +118,7 @@ class Act:
             patient_id=self.patient_id,
             outcome=self._outcome(error),
             count=0 if error is not None else self.count,
+            shown=() if error is not None else self.patients,
         )
         if error is None and self.shows:
             await self._caller.audit.record(entry)

@@ -12,7 +12,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -34,6 +34,9 @@ GATEWAY = "gateway"
 
 WELKIN = "welkin"
 """Who: the sender of webhooks."""
+
+REFUSALS_PER_SECOND = 50
+"""Lines a second about who was not believed; a flood of wrong credentials must not fill the disk."""
 
 _MIN_KEY_BYTES = 16
 _HASH_DIGITS = 32
@@ -71,6 +74,8 @@ class Entry:
     file_id: str | None = field(default=None, repr=False)
     request_id: str | None = None
     count: int = 0
+    shown: tuple[str, ...] = field(default=(), repr=False)
+    """The patients of whom something was shown, where no one patient was asked for."""
 
 
 class Audit:
@@ -93,6 +98,7 @@ class Audit:
         self._clock = clock
         self._now = 0.0
         self._run = secrets.token_hex(8)
+        self._refusals = _Refusals()
         self._writer = AuditWriter(sink, self._missing) if sink else None
 
     @property
@@ -134,11 +140,21 @@ class Audit:
 
     def webhook(self, instance: InstanceName, patient_id: str | None, outcome: str) -> None:
         """Write down a webhook; ``outcome`` is "ok", "denied" or an error code."""
-        self.note(Entry(WELKIN, Action.WEBHOOK, outcome, instance, patient_id))
+        entry = Entry(WELKIN, Action.WEBHOOK, outcome, instance, patient_id)
+        if outcome == OK:
+            self.note(entry)
+        else:
+            self._note_refusal(entry)
 
     def refused(self, instance: InstanceName | None, request_id: str) -> None:
         """Write down a caller who had no valid credentials."""
-        self.note(Entry(NOBODY, Action.LOGIN, DENIED, instance, request_id=request_id))
+        self._note_refusal(Entry(NOBODY, Action.LOGIN, DENIED, instance, request_id=request_id))
+
+    def _note_refusal(self, entry: Entry) -> None:
+        """Write down what anybody can cause. In a flood, ``count`` tells how many went before unwritten."""
+        unwritten = self._refusals.take(time.monotonic())
+        if unwritten is not None:
+            self.note(replace(entry, count=unwritten))
 
     async def aclose(self) -> None:
         """Write what is left."""
@@ -174,11 +190,34 @@ class Audit:
         }
         if entry.file_id is not None:
             fields["file"] = self.hashed("file", entry.instance, entry.file_id)
+        if entry.shown:
+            shown = dict.fromkeys(entry.shown)  # each once, in the order in which they were shown
+            fields["patients"] = [self.hashed("patient", entry.instance, each) for each in shown]
         return fields
 
     def _missing(self, number: int, lost: int, now: float) -> bytes:
         entry = Entry(GATEWAY, Action.LOST, Overloaded.code, count=lost)
         return _line(number, self._run, now, self._fields(entry))
+
+
+class _Refusals:
+    """How many lines about refusals are written: so many in each second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._written = 0
+        self._unwritten = 0
+
+    def take(self, now: float) -> int | None:
+        """Give how many were left out since the last line; None where one more is left out."""
+        if int(now) != self._second:
+            self._second, self._written = int(now), 0
+        if self._written >= REFUSALS_PER_SECOND:
+            self._unwritten += 1
+            return None
+        self._written += 1
+        unwritten, self._unwritten = self._unwritten, 0
+        return unwritten
 
 
 def _line(number: int, run: str, now: float, fields: dict[str, Any]) -> bytes:

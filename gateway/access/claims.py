@@ -74,7 +74,8 @@ def principal_of(claims: Mapping[str, object], options: JwtOptions, now: float) 
         _scopes(claims.get(options.scopes_claim)),
         _patients(claims.get(options.patients_claim)),
         instances=options.instances,
-        expires_at=expiry + options.leeway_seconds,
+        # The leeway is for clocks that differ: it lets a late token in, and lengthens no stream's life.
+        expires_at=expiry if now < expiry else expiry + options.leeway_seconds,
     )
 
 

@@ -126,6 +126,8 @@ class GuardedInstance:
             for hit in found.hits:  # whatever the upstream made of the patient that was named
                 act.ask_patient(hit.message.patient_id)
             act.count = len(found.hits)
+            if patient_id is None:
+                act.patients = tuple(hit.message.patient_id for hit in found.hits)
             return found
 
     async def around(self, patient_id: str, place: str, older: int, newer: int, /) -> Connection:
@@ -148,6 +150,7 @@ class GuardedInstance:
             act.ask_everyone(Forbidden(_NO_LIST))
             found = await self._service.patients(search, window)
             act.count = len(found.edges)
+            act.patients = tuple(record.patient_id for _, record in found.edges)
             return found
 
     async def portal_messages(self, token: str, window: Window, /) -> Connection:

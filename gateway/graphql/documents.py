@@ -22,7 +22,7 @@ from graphql import (
 
 from gateway.domain.errors import BadInput, LimitExceeded
 from gateway.graphql.errors import ErrorBody, show_error, show_syntax_error, show_validation_error
-from gateway.graphql.limits import Limits, check_limits
+from gateway.graphql.limits import Limits, check_length, check_limits
 
 MAX_CACHED = 500
 """Documents kept. Clients send a few dozen."""
@@ -110,6 +110,7 @@ class Documents:
 
     def _read(self, text: str) -> DocumentNode:
         try:
+            check_length(text, self._limits)
             document = parse(text, max_tokens=self._limits.tokens)
             check_limits(document, self._limits)
             errors = self._validate(document)

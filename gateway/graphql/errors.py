@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, TypeAlias
 
 from graphql import (
@@ -48,6 +48,12 @@ _SPEECH = re.compile(
     r"\b(Name|Int|Float|String|BlockString|Comment|sequence:|character:|0:) ['\"].*", re.DOTALL
 )
 """Where a syntax error quotes the document, which may hold text of a message."""
+
+_ABORTED = "Validation aborted."
+"""What the library says where checking a document would cost too much."""
+
+_MOST_CHARACTERS = 500
+"""Of what is said about a document: it names what the document names, at whatever length."""
 
 _LONG_QUOTE = re.compile(r"(['\"]).{4,}\1", re.DOTALL)
 """Longer than any punctuation of the language: a quotation that was not foreseen."""
@@ -96,6 +102,8 @@ def show_syntax_error(error: GraphQLSyntaxError) -> ErrorBody:
     message = error.message
     if "tokens. Parsing aborted" in message:
         return show_error(LimitExceeded("The document has too many tokens."))
+    if "nested too deeply" in message:
+        return show_error(LimitExceeded("The document is nested too deeply."))
     message = _SPEECH.sub(r"\1", message).rstrip(":.") + "."
     if _LONG_QUOTE.search(message):
         message = "Syntax Error."
@@ -110,20 +118,34 @@ def show_validation_error(error: GraphQLError) -> ErrorBody:
     if "32-bit" in error.message:
         return _place(show_error(BadInput("Int must fit into 32 bits.")), error)
     message = error.message
+    if message == _ABORTED:
+        return show_error(
+            LimitExceeded("The document is nested too deeply, or too many of its fields overlap.")
+        )
     if error.nodes and _holds_value(error.nodes[0]):
         message = "A value does not have the type that is expected in its place."
+    if len(message) > _MOST_CHARACTERS:
+        message = message[:_MOST_CHARACTERS] + "…"
     return _place({"message": message, "extensions": {"code": VALIDATION_FAILED}}, error)
 
 
-def log_errors(errors: Sequence[GraphQLError], request_id: str) -> None:
-    """Write one line per error: code, path, request id, kind and place. Never the text."""
+def log_errors(errors: Sequence[GraphQLError], request_id: str, names: Container[str] | None = None) -> None:
+    """Write one line per error: code, path, request id, kind and place. Never the text.
+
+    ``names`` are the words that a path may show; others are aliases, which clients like to make of
+    patients' ids, and stand as "*".
+    """
     for error in errors:
         known = own_error(error) or _argument_error(error)
-        path = ".".join(str(key) for key in error.path or ())
+        path = ".".join(_step(key, names) for key in error.path or ())
         if known is not None:
             logger.info("error code=%s path=%s request=%s", known.code, path, request_id)
         else:
             _log_fault(error.original_error or error, path, request_id)
+
+
+def _step(key: str | int, names: Container[str] | None) -> str:
+    return str(key) if names is None or isinstance(key, int) or key in names else "*"
 
 
 def _argument_error(error: GraphQLError) -> GatewayError | None:

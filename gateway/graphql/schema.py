@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 
 import strawberry
 from graphql import (
@@ -41,6 +41,13 @@ class UsePrepared(SchemaExtension):
 class GatewaySchema(strawberry.Schema):
     """strawberry's schema with a log that holds no health data."""
 
+    @cached_property
+    def _field_names(self) -> frozenset[str]:
+        kinds = self.core.type_map.values()
+        return frozenset(
+            name for kind in kinds if isinstance(kind, GraphQLObjectType) for name in kind.fields
+        )
+
     @property
     def core(self) -> GraphQLSchema:
         """The library's own schema, for validation and for printing."""
@@ -51,7 +58,8 @@ class GatewaySchema(strawberry.Schema):
     ) -> None:
         """Log errors; strawberry's own way writes the query and a traceback with values."""
         context = None if execution_context is None else execution_context.context
-        log_errors(errors, context.request_id if isinstance(context, Context) else "")
+        request_id = context.request_id if isinstance(context, Context) else ""
+        log_errors(errors, request_id, self._field_names)
 
 
 @cache

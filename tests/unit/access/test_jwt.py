@@ -187,7 +187,7 @@ async def test_each_kind_of_key_verifies_its_own(key: Any, algorithm: str):
     principal = await Issuer().verify(token(key, algorithm))
 
     assert principal == Principal(
-        "nurse-7", frozenset({Scope.READ}), frozenset({"p1"}), None, expires_at=NOW + 610
+        "nurse-7", frozenset({Scope.READ}), frozenset({"p1"}), None, expires_at=NOW + 600
     )
 
 
