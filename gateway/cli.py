@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
+import os
 import socket
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
-import uvicorn
 
-from gateway.app import Gateway, build
+from gateway.app import build, serving
+from gateway.app.starting import check_audit_file
 from gateway.graphql import export
 from gateway.sandbox import SandboxConfig, WebhookTarget, create_sandbox
 from gateway.sandbox.conversations import LONG
 from gateway.settings import ConfigurationError, Settings, development, load
 from gateway.telemetry import logs
-
-_STOP_SECONDS = 10
-"""How long requests in flight may take once the process was told to stop."""
-
-_SOCKET_BYTES = 512 * 1024
-"""The largest WebSocket message taken: the longest text of a send, every character escaped, fits."""
 
 T = TypeVar("T")
 _SCHEMA = Path("schema/schema.graphql")
@@ -55,9 +46,12 @@ def dev(
     settings = _or_exit(lambda: development(listener.getsockname()[1], sandbox_url))
     logs.configure(settings.telemetry.log_level, for_people=True)
     hooks = _webhooks(url, settings)
-    print(_welcome(url, sandbox_url), flush=True)
+    _say(_welcome(url, sandbox_url))
     upstream = create_sandbox(SandboxConfig(webhooks=hooks))
-    asyncio.run(_serve_both(build(settings), listener, upstream, sandbox_listener))
+    gateway = _or_exit(lambda: build(settings))
+    server = serving.GatewayServer(serving.configure(gateway.web), on_stop=gateway.drain)
+    companion = serving.Companion(serving.configure(upstream))
+    serving.run_beside(server, listener, companion, sandbox_listener)
 
 
 @main.command()
@@ -72,9 +66,10 @@ def sandbox(
     logs.configure("INFO", for_people=True)
     listener = _bind("127.0.0.1", port)
     url = _url(listener)
-    print(f"Welkin sandbox: v1 below {url}/v1, v2 below {url}/v2, control below {url}/control", flush=True)
+    _say(f"Welkin sandbox: v1 below {url}/v1, v2 below {url}/v2, control below {url}/control")
     hooks = _webhooks(gateway.rstrip("/"), development(0, url, {})) if gateway else ()
-    asyncio.run(_Server(_config(create_sandbox(SandboxConfig(webhooks=hooks)))).serve([listener]))
+    app = create_sandbox(SandboxConfig(webhooks=hooks))
+    serving.run(serving.GatewayServer(serving.configure(app)), listener)
 
 
 @main.command()
@@ -85,8 +80,12 @@ def serve(
     settings: Settings = _or_exit(lambda: load(config))
     logs.configure(settings.telemetry.log_level)
     listener = _bind(settings.server.host, settings.server.port)
+    _or_exit(lambda: check_audit_file(settings))
     gateway = _or_exit(lambda: build(settings))
-    asyncio.run(_Server(_config(gateway.web), on_stop=gateway.drain).serve([listener]))
+    server = serving.GatewayServer(
+        serving.configure(gateway.web), on_stop=gateway.drain, drain_seconds=settings.server.drain_seconds
+    )
+    serving.run(server, listener)
 
 
 @schema.command("export")
@@ -112,58 +111,6 @@ def check_schema(
     print(f"{committed} is what the code serves.")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, ending streams of ours when it is told to stop; else it would wait for them for ever."""
-
-    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None] | None = None) -> None:
-        super().__init__(config)
-        self._on_stop = on_stop
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop at the first signal, faster at the second; uvicorn's own raises it again at the end."""
-        del frame
-        self.force_exit = self.should_exit and sig == signal.SIGINT
-        self.should_exit = True
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._on_stop is not None:
-            self._on_stop()
-        await super().shutdown(sockets)
-
-
-class _Companion(_Server):
-    """A server beside another in one process: it leaves the signals to the other."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
-def _config(app: Any) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        ws="websockets-sansio",
-        ws_max_size=_SOCKET_BYTES,
-        ws_per_message_deflate=False,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=_STOP_SECONDS,
-    )
-
-
-async def _serve_both(
-    gateway: Gateway, listener: socket.socket, upstream: Any, sandbox_listener: socket.socket
-) -> None:
-    companion = _Companion(_config(upstream))
-    task = asyncio.create_task(companion.serve([sandbox_listener]))
-    try:
-        await _Server(_config(gateway.web), on_stop=gateway.drain).serve([listener])
-    finally:
-        companion.should_exit = True
-        await task
-
-
 def _webhooks(url: str, settings: Settings) -> tuple[WebhookTarget, ...]:
     return tuple(
         WebhookTarget(
@@ -174,14 +121,10 @@ def _webhooks(url: str, settings: Settings) -> tuple[WebhookTarget, ...]:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        return serving.listen(host, port)
     except OSError as error:
         _exit(f"{host}:{port} cannot be listened on: {error.strerror}. Choose another host or port.")
-    return listener
 
 
 def _url(listener: socket.socket) -> str:
@@ -194,6 +137,13 @@ def _or_exit(read: Callable[[], T]) -> T:
         return read()
     except ConfigurationError as error:
         _exit(str(error))
+
+
+def _say(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except OSError:  # nobody reads it any more; the text must not come up again when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _exit(text: str) -> NoReturn:

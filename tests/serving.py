@@ -12,6 +12,8 @@ from typing import Any
 
 import uvicorn
 
+from gateway.app.http_protocol import PatientHttp
+
 START_SECONDS = 20
 """Long enough for a slow machine to run the app's start-up."""
 
@@ -33,6 +35,7 @@ def serve(app: Asgi, **options: Any) -> Iterator[str]:
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     defaults: dict[str, Any] = {
+        "http": PatientHttp,
         "ws": "websockets-sansio",
         "lifespan": "on",
         "access_log": False,

@@ -61,6 +61,10 @@ class Context:
     request_id: str
     document: DocumentNode
     show_patient: ShowPatient
+    resume_after: str | None = None
+    """The cursor that the transport says a subscription goes on from; it counts before ``after``."""
+    cursor: str | None = field(default=None, init=False)
+    """Of the event that a subscription shows now, whatever of it was selected."""
     records: Records = field(init=False)
     messages_left: int = field(default=MAX_MESSAGES, init=False)
 
@@ -68,8 +72,9 @@ class Context:
         """Start with nothing read."""
         self.records = Records(self.service)
 
-    def start_event(self) -> None:
+    def start_event(self, cursor: str) -> None:
         """Forget what was read for the event before: the next one shows the record as it is then."""
+        self.cursor = cursor
         self.records = Records(self.service)
         self.messages_left = MAX_MESSAGES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from graphql import DocumentNode, GraphQLError, OperationType
@@ -53,12 +53,13 @@ class Answer:
     """What goes back to the client.
 
     ``began`` is false where nothing ran: the body then has no ``data``. ``final`` marks an error that
-    ended a live tail.
+    ended a live tail. ``cursor`` is that of a live tail's event: where to go on after it.
     """
 
     body: JsonObject
     began: bool = True
     final: bool = False
+    cursor: str | None = None
 
     @property
     def codes(self) -> list[str]:
@@ -138,20 +139,30 @@ class Executor:
         return answer
 
     async def follow(
-        self, operation: Operation, service: InstanceService, request_id: str
+        self,
+        operation: Operation,
+        service: InstanceService,
+        request_id: str,
+        *,
+        resume_after: str | None = None,
     ) -> AsyncGenerator[Answer]:
-        """Run a subscription. An error that ends it comes as the last answer, marked ``final``."""
+        """Run a subscription. An error that ends it comes as the last answer, marked ``final``.
+
+        ``resume_after`` is a cursor that the transport carried; it counts before the document's ``after``.
+        """
         request = operation.request
+        context = _context(operation, service, request_id)
+        context.resume_after = resume_after
         results = await self._schema.subscribe(
             operation.text,
             variable_values=request.variables,
-            context_value=_context(operation, service, request_id),
+            context_value=context,
             operation_name=request.operation_name,
         )
         async with aclosing(results):
             async for result in results:
                 answer = _answer_of(result, request_id)
-                yield answer
+                yield answer if answer.final else replace(answer, cursor=context.cursor)
                 if answer.final:
                     return
 

@@ -37,10 +37,11 @@ class Subscription:
     ) -> AsyncGenerator[MessageEdge]:
         """Follow one conversation."""
         service = info.context.service
+        after = info.context.resume_after or after
         tail = service.follow(check_upstream_id(patient_id, "patientId"), after)
         async with aclosing(tail):
             async for edge in tail:
-                info.context.start_event()
+                info.context.start_event(edge.cursor)
                 yield edge_of(service.name, edge)
 
     @strawberry.subscription(
@@ -52,8 +53,9 @@ class Subscription:
     ) -> AsyncGenerator[MessageEdge]:
         """Follow the conversation behind a token."""
         service = info.context.service
+        after = info.context.resume_after or after
         tail = service.follow_portal(check_token(token), after)
         async with aclosing(tail):
             async for edge in tail:
-                info.context.start_event()
+                info.context.start_event(edge.cursor)
                 yield edge_of(service.name, edge, through_token=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import Context
 
 from gateway.domain import paging
 from gateway.domain.errors import GatewayError, UpstreamError, UpstreamRateLimited
@@ -53,8 +54,8 @@ class Feed:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
-        self._task = asyncio.create_task(self._watch())
+        """Begin to watch, in a context of its own: no deadline of the first listener's binds the others."""
+        self._task = asyncio.create_task(self._watch(), context=Context())
 
     async def stop(self) -> None:
         """End the watch and the reads that nobody waits for."""
@@ -70,6 +71,11 @@ class Feed:
         else:
             self._sent.add(sent)
         self._looks_left = list(_LOOKS_AFTER_A_WAKE)
+        self._unseen_wake = True
+        self._woken.set()
+
+    def look_again(self) -> None:
+        """Look at the conversation once, soon: hints may have been missed."""
         self._unseen_wake = True
         self._woken.set()
 

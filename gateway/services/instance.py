@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from gateway.domain.connection import Connection, Edge, Filter, Hits, Patients, Window
 from gateway.domain.cursor import CursorKeys, Seal
 from gateway.domain.errors import NotFound, Unsupported
 from gateway.domain.identity import check_upstream_id
 from gateway.domain.model import ApiVersion, Capability, InstanceName, PatientRecord
-from gateway.domain.ports import FileStream, Reads, Sends, Welkin
+from gateway.domain.ports import FileStream, Reads, Sends, Wakes, Welkin
 from gateway.services.conversations import Conversations
 from gateway.services.live import Live
 from gateway.services.patients import PatientList
@@ -22,7 +23,8 @@ class Instance:
     """Serves one Welkin instance, whichever version it speaks.
 
     ``deadline`` (seconds) bounds each operation over all its upstream reads; ``reconcile_seconds``
-    is how often a conversation with listeners is looked at even if no webhook comes.
+    is how often a conversation with listeners is looked at even if no webhook comes. ``wakes`` is told
+    of every change that this process heard of first: by a webhook, or by a send of its own.
     """
 
     def __init__(
@@ -36,14 +38,22 @@ class Instance:
         seal: Seal,
         deadline: float,
         reconcile_seconds: float,
+        wakes: Wakes | None = None,
     ) -> None:
         self._name = name
         self._welkin = welkin
         self._reads = reads
+        self._wakes = wakes
         self._conversations = Conversations(
             name, welkin.api_version.value, reads, keys=cursor_keys, deadline=deadline
         )
-        self._live = Live(self._conversations, reads, reconcile_seconds=reconcile_seconds, deadline=deadline)
+        self._live = Live(
+            self._conversations,
+            reads,
+            reconcile_seconds=reconcile_seconds,
+            deadline=deadline,
+            told=None if wakes is None else partial(wakes.conversation, name),
+        )
         self._search = Search(
             name, welkin, reads, self._conversations, keys=cursor_keys, seal=seal, deadline=deadline
         )
@@ -141,17 +151,23 @@ class Instance:
         self._need(Capability.ATTACHMENTS)
         return self._welkin.open_file(file_id, byte_range=byte_range)
 
-    def record_changed(self, patient_id: str) -> None:
-        """Take a webhook's hint that a patient's record changed."""
-        self._reads.record_changed(patient_id)
+    def record_changed(self, patient_id: str, *, elsewhere: bool = False) -> None:
+        """Take a hint that a patient's record changed: a webhook's, or (``elsewhere``) another process's."""
+        self._reads.record_changed(patient_id, elsewhere=elsewhere)
+        if self._wakes is not None and not elsewhere:
+            self._wakes.record(self._name, patient_id)
 
     def _need(self, capability: Capability) -> None:
         if capability not in self.capabilities:
             raise Unsupported(f"Welkin {self.api_version.value} has no {capability.value}.")
 
-    def wake(self, patient_id: str) -> None:
-        """Take a webhook's hint that a conversation changed."""
-        self._live.wake(patient_id)
+    def wake(self, patient_id: str, *, elsewhere: bool = False) -> None:
+        """Take a hint that a conversation changed: a webhook's, or (``elsewhere``) another process's."""
+        self._live.wake(patient_id, elsewhere=elsewhere)
+
+    def look_again(self) -> None:
+        """Look at every conversation that is listened to: hints from elsewhere may have been missed."""
+        self._live.look_again()
 
     async def aclose(self) -> None:
         """Bring sends to their end, and end every feed."""

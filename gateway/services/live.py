@@ -3,6 +3,12 @@
 A listener is a cursor that moves. It reads on from its own place whenever the conversation's feed
 ticks; nothing is pushed into queues, so a slow listener holds up nobody and loses nothing. That it
 delivers in order and once follows from the walk: the window next to a cursor is exact.
+
+A listener may lag behind the conversation's newest message, since it comes back after a while, or since
+its reader is slow. One that was given ``max_replay`` messages in a row without once having been at the
+newest is not replayed further: it gets ``RefetchRequired``. Until then each message came once and in order,
+so nothing is lost; its last cursor is still good, to read the rest as pages or to follow on. However
+busy a conversation is, a listener that keeps up is at the newest after every read and is never refused.
 """
 
 from __future__ import annotations
@@ -10,13 +16,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from gateway.domain import paging
 from gateway.domain.connection import Edge, Filter
-from gateway.domain.errors import InvalidCursor, UpstreamError
+from gateway.domain.errors import InvalidCursor, RefetchRequired, UpstreamError
 from gateway.domain.paging import Bounds, Cut
 from gateway.domain.ports import Reads, Source
 from gateway.domain.scan import Placed
@@ -30,6 +36,9 @@ _REMEMBERED = 1_000
 
 _RETRY_SECONDS = 1.0
 
+MAX_REPLAY = 10_000
+"""Messages in a row to a listener that lags behind; at 200 a read, 50 reads."""
+
 
 @dataclass(slots=True)
 class _Place:
@@ -40,15 +49,27 @@ class _Place:
 
 
 class Live:
-    """The feeds of one instance. Seconds: ``reconcile_seconds`` between looks without a webhook."""
+    """The feeds of one instance. Seconds: ``reconcile_seconds`` between looks without a webhook.
+
+    ``told`` hears of every conversation that this process was the first to hear of.
+    """
 
     def __init__(
-        self, conversations: Conversations, reads: Reads, *, reconcile_seconds: float, deadline: float
+        self,
+        conversations: Conversations,
+        reads: Reads,
+        *,
+        reconcile_seconds: float,
+        deadline: float,
+        max_replay: int = MAX_REPLAY,
+        told: Callable[[str], None] | None = None,
     ) -> None:
         self._conversations = conversations
         self._reads = reads
         self._reconcile = reconcile_seconds
         self._deadline = deadline
+        self._max_replay = max_replay
+        self._told = told
         self._feeds: dict[str, dict[str, Feed]] = {}  # by patient, then by what opens the conversation
 
     @property
@@ -56,11 +77,24 @@ class Live:
         """How many listeners there are now."""
         return sum(feed.listeners for feeds in self._feeds.values() for feed in feeds.values())
 
-    def wake(self, patient_id: str, sent: str | None = None) -> None:
-        """Take a hint that a conversation changed; ``sent`` is the id of a message sent from here."""
-        self._reads.changed(patient_id)
+    def wake(self, patient_id: str, sent: str | None = None, *, elsewhere: bool = False) -> None:
+        """Take a hint that a conversation changed; ``sent`` is the id of a message sent from here.
+
+        ``elsewhere``: the hint comes from another process of this gateway.
+        """
+        self._reads.changed(patient_id, elsewhere=elsewhere)
         for feed in self._feeds.get(patient_id, {}).values():
             feed.wake(sent)
+        if self._told is not None and not elsewhere:
+            self._told(patient_id)
+
+    def look_again(self) -> None:
+        """Look at every conversation that is listened to: hints from elsewhere may have been missed."""
+        for patient_id, feeds in self._feeds.items():
+            if patient_id:  # not known of an empty conversation behind a chat token; nothing of it is kept
+                self._reads.changed(patient_id)
+            for feed in feeds.values():
+                feed.look_again()
 
     async def follow(self, patient_id: str, after: str | None) -> AsyncGenerator[Edge]:
         """Give every message newer than ``after`` (None: than now), oldest first, each once, without end.
@@ -69,6 +103,7 @@ class Live:
             BadInput: the patient id cannot be one.
             InvalidCursor: ``after`` was not made here for this conversation.
             NotFound: Welkin knows no such patient.
+            RefetchRequired: too much came since the cursor to be replayed; see this module.
             UpstreamError: Welkin cannot tell where the tail begins; later failures are sat out.
         """
         cursors = self._conversations.cursors(patient_id)
@@ -90,6 +125,7 @@ class Live:
             Unsupported: the upstream version knows no such tokens.
             Unauthenticated: the token opens nothing, or does not any more.
             InvalidCursor: ``after`` was not made here for this conversation.
+            RefetchRequired: too much came since the cursor to be replayed; see this module.
             UpstreamError: Welkin cannot tell where the tail begins; later failures are sat out.
         """
         source = self._reads.portal(token)
@@ -124,6 +160,7 @@ class Live:
         delivered: deque[str] = deque(maxlen=_REMEMBERED)
         pause = _RETRY_SECONDS
         anew = False
+        lagging = 0  # messages given since this listener was at the newest
         while True:
             tick = feed.tick
             try:
@@ -135,6 +172,9 @@ class Live:
             moved = False
             for placed in _deliverable(cut, place):
                 if placed.message.external_id not in delivered:
+                    if lagging == self._max_replay:
+                        raise RefetchRequired(_refetch(self._max_replay))
+                    lagging += 1
                     delivered.append(placed.message.external_id)
                     place.position, place.listed, moved = position(placed), True, True
                     yield placed
@@ -142,6 +182,7 @@ class Live:
                 pause, anew = _RETRY_SECONDS, False
                 if cut.has_previous:
                     continue
+            lagging = 0
             # The feed saw another newest message than the one this listener stands behind: what
             # this listener read lags, and no tick may come for it. So it looks again itself.
             anew = feed.head is not None and (
@@ -186,6 +227,13 @@ class Live:
             if not feeds:
                 del self._feeds[patient_id]
             await feed.stop()
+
+
+def _refetch(most: int) -> str:
+    return (
+        f"More than {most} messages are newer than the cursor, too many to replay. Read the conversation "
+        "anew and follow from its newest cursor, or follow on from the last cursor received."
+    )
 
 
 def _deliverable(cut: Cut, place: _Place) -> list[Placed]:

@@ -23,6 +23,8 @@ class Server(Section):
     graphiql: bool = False
     cors_origins: tuple[str, ...] = ()
     cursor_keys: tuple[Annotated[SecretStr, Field(min_length=16)], ...] = ()
+    drain_seconds: float = Field(default=1, ge=0, le=5)
+    """How long connections are still taken after the order to stop, so that a balancer sees it."""
     max_operations: int = Field(default=512, ge=1, le=100_000)
     """Queries and mutations under way at once; more are answered 503 at once."""
     max_streams: int = Field(default=20_000, ge=1, le=1_000_000)

@@ -25,9 +25,11 @@ from gateway.web.files import FilesDoor
 from gateway.web.graphql_http import GraphQLDoor
 from gateway.web.health import HealthDoor
 from gateway.web.instances import Instances
+from gateway.web.load import Load
 from gateway.web.metrics import Metrics
 from gateway.web.options import InstanceEntry, Readiness, WebOptions
 from gateway.web.rates import Rates
+from gateway.web.streams import Streams
 from gateway.web.webhooks import WebhookDoor
 from gateway.web.websocket_door import WebSocketDoor
 
@@ -35,9 +37,10 @@ _DESCRIPTION = (
     "The REST part of the gateway. The GraphQL part is described by its own schema. "
     "GraphQL by HTTP answers 401 with UNAUTHENTICATED and WWW-Authenticate to who cannot be told, and 429 "
     "with LIMIT_EXCEEDED, Retry-After and extensions.retryAfter (seconds) to a caller who runs too many "
-    "operations in a minute, both before the body is read."
+    "operations in a minute, and 503 with OVERLOADED and Retry-After where too many are under way, all "
+    "before the body is read."
 )
-_CORS_HEADERS = ("Accept", "Authorization", "Content-Type", "Range", "X-API-Key")
+_CORS_HEADERS = ("Accept", "Authorization", "Content-Type", "Last-Event-ID", "Range", "X-API-Key")
 _CORS_SHOWN = ("X-Request-Id", "Retry-After", "Accept-Ranges", "Content-Disposition", "Content-Range")
 _CORS_SECONDS = 600
 
@@ -78,7 +81,7 @@ def create_web(
         EventsDoor(known, metrics, seconds, options.heard),
     )
     rest.add_files(app, FilesDoor(admission, metrics))
-    rest.add_health(app, HealthDoor(readiness, drain, metrics))
+    rest.add_health(app, HealthDoor(readiness, drain, metrics, options.metrics_token))
     if options.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -100,6 +103,9 @@ def _add_graphql(app: FastAPI, admission: Admission, options: WebOptions, metric
         trusted=options.trusted_documents,
     )
     drain: asyncio.Event = app.state.drain
+    load = Load(options.max_operations)
+    metrics.count_under_way(lambda: load.under_way)
+    streams = Streams(options.max_streams, options.max_streams_per_caller)
     http = GraphQLDoor(
         executor=executor,
         admission=admission,
@@ -107,9 +113,17 @@ def _add_graphql(app: FastAPI, admission: Admission, options: WebOptions, metric
         page=graphiql.page() if options.graphiql else None,
         drain=drain,
         metrics=metrics,
+        streams=streams,
+        load=load,
     )
     socket = WebSocketDoor(
-        executor=executor, admission=admission, options=options, drain=drain, metrics=metrics
+        executor=executor,
+        admission=admission,
+        options=options,
+        drain=drain,
+        metrics=metrics,
+        streams=streams,
+        load=load,
     )
     for path in (f"{rest.PREFIX}/graphql", "/graphql"):
         app.router.routes.append(Route(path, http))

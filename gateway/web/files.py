@@ -1,36 +1,43 @@
 """The door for attachments: a file passes through piece by piece, and nothing of it is kept.
 
 A transfer that breaks off must look broken. So an answer that cannot be finished is left without
-its end, and the server then closes the connection short of what was announced.
+its end, and the server then closes the connection short of what was announced. One whose caller's proof
+ends is dropped at once, with all that the connection still holds of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, ExitStack
+from dataclasses import dataclass, field
 from enum import Enum
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.domain.errors import BadInput, GatewayError
+from gateway.domain.errors import BadInput, GatewayError, Unauthenticated
 from gateway.domain.identity import check_upstream_id
 from gateway.domain.ports import FileStream
 from gateway.graphql.errors import logger
 from gateway.graphql.ports import InstanceService
-from gateway.web.admission import Admission
+from gateway.web.admission import Admission, Visitor
 from gateway.web.answers import HttpProblem, problem_response
 from gateway.web.envelope import request_id_of
+from gateway.web.expiry import Expiry
 from gateway.web.file_headers import FileHead, head_of, read_range
+from gateway.web.load import PlacesByCaller
 from gateway.web.metrics import Metrics
 from gateway.web.problems import problem_of
 from gateway.web.waiting import settle, until_gone
 
-SEND_SECONDS = 30.0
-"""How long a client may leave its side of the connection full before it is let go."""
+SEND_SECONDS = 120.0
+"""How long a piece may take to go out. The gateway's own server lets a reader go long before, by its pace;
+under another server this keeps the few places upstream from being held for ever."""
+
+CUT = "gateway.cut"
+"""The server's extension that drops a connection, with what the client has not received yet."""
 
 
 class Outcome(Enum):
@@ -38,6 +45,7 @@ class Outcome(Enum):
 
     WHOLE = "whole"
     BROKEN = "broken"
+    EXPIRED = "expired"
     LEFT = "left"
     REFUSED = "refused"
 
@@ -48,6 +56,13 @@ class FilesDoor:
 
     admission: Admission
     metrics: Metrics
+    send_seconds: float = SEND_SECONDS
+    places: PlacesByCaller = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count the transfers of each caller."""
+        limit = self.admission.options.max_files_per_caller
+        object.__setattr__(self, "places", PlacesByCaller(limit, "file transfers"))
 
     async def give(self, request: Request) -> Response:
         """Check what can be checked without Welkin; the rest happens while answering.
@@ -65,31 +80,44 @@ class FilesDoor:
         # Without validators in our answers, a condition on a range can never hold.
         if request.method == "GET" and "if-range" not in request.headers:
             byte_range = read_range(request.headers.getlist("range"))
-        return FileResponse(service, file_id, byte_range, self.metrics)
+        return FileResponse(self, visitor, service, file_id, byte_range)
 
 
 class FileResponse(Response):
     """Opens the file when it is time to answer, and closes it when the answer ends, however it ends."""
 
     def __init__(
-        self, service: InstanceService, file_id: str, byte_range: str | None, metrics: Metrics
+        self,
+        door: FilesDoor,
+        visitor: Visitor,
+        service: InstanceService,
+        file_id: str,
+        byte_range: str | None,
     ) -> None:
         """Keep what the answer needs; nothing is opened yet."""
         super().__init__()
+        self._door = door
+        self._visitor = visitor
         self._service = service
         self._file_id = file_id
         self._range = byte_range
-        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the file, or with an error where not a byte of it was sent."""
         outcome = Outcome.REFUSED
+        place = ExitStack()
         try:
+            place.enter_context(self._door.places.place(self._visitor.principal.id))
             async with self._open() as file:
+                if self._visitor.expiry.passed:
+                    raise Unauthenticated("The credentials are no longer valid.")
                 head = head_of(self._file_id, file, self._range)
                 outcome = Outcome.BROKEN  # until it is known to be whole
                 if scope["method"] != "HEAD":
-                    outcome = await _Transfer(file, head, send).run(receive)
+                    transfer = _Transfer(file, head, send, self._visitor.expiry, self._door.send_seconds)
+                    outcome = await transfer.run(receive)
+                    if outcome in _CUT_OFF:
+                        _cut(scope)
                     return
             await send(_start_of(head))
             await send({"type": "http.response.body", "body": b""})
@@ -99,7 +127,8 @@ class FileResponse(Response):
             if outcome is Outcome.REFUSED:
                 await problem_response(self._problem_of(error))(scope, receive, send)
         finally:
-            self._metrics.file(outcome.value)
+            place.close()
+            self._door.metrics.file(outcome.value)
 
     def _open(self) -> AbstractAsyncContextManager[FileStream]:
         return self._service.open_file(self._file_id, self._range)
@@ -118,6 +147,8 @@ class _Transfer:
     file: FileStream
     head: FileHead
     send: Send
+    expiry: Expiry
+    send_seconds: float
     sent: int = 0
 
     async def run(self, receive: Receive) -> Outcome:
@@ -128,13 +159,16 @@ class _Transfer:
         """
         await self.send(_start_of(self.head))
         leaving = asyncio.create_task(until_gone(receive))
+        expiring = asyncio.create_task(self.expiry.wait())
         pieces = aiter(self.file)
+        passing = asyncio.create_task(self._pass_on(pieces, leaving))
         try:
-            return await self._pass_on(pieces, leaving)
+            await asyncio.wait({passing, expiring}, return_when=asyncio.FIRST_COMPLETED)
+            return passing.result() if passing.done() else Outcome.EXPIRED
         except TimeoutError:
             return Outcome.LEFT
         finally:
-            await settle([leaving])
+            await settle([passing, leaving, expiring])
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
 
@@ -154,8 +188,18 @@ class _Transfer:
         return Outcome.WHOLE
 
     async def _write(self, piece: bytes, *, more: bool) -> None:
-        async with asyncio.timeout(SEND_SECONDS):
+        async with asyncio.timeout(self.send_seconds):
             await self.send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+_CUT_OFF = frozenset({Outcome.EXPIRED, Outcome.LEFT})
+
+
+def _cut(scope: Scope) -> None:
+    """Drop what the connection still holds of a file, where the server can."""
+    cut = scope.get("extensions", {}).get(CUT)
+    if cut is not None:
+        cut()
 
 
 async def _next(pieces: AsyncIterator[bytes], leaving: asyncio.Task[None]) -> bytes | None:

@@ -12,21 +12,23 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.domain.errors import GatewayError
+from gateway.domain.errors import GatewayError, Overloaded
 from gateway.graphql.documents import Refused
+from gateway.graphql.errors import show_error
 from gateway.graphql.execution import Answer, Executor, Operation, Request
 from gateway.graphql.ports import InstanceService
-from gateway.web.admission import Admission
+from gateway.web.admission import Admission, Visitor
 from gateway.web.answers import GRAPHQL_JSON, JSON, HttpProblem, encode
 from gateway.web.bodies import is_json, read_body, read_json
 from gateway.web.envelope import request_id_of
-from gateway.web.expiry import Expiry
+from gateway.web.load import RETRY, Load, answered_nothing_for_load
 from gateway.web.metrics import Metrics
 from gateway.web.negotiation import pick_json, prefers_stream, takes_stream, wants_page
 from gateway.web.options import WebOptions
 from gateway.web.problems import problem_of
 from gateway.web.requests import request_from_json, request_from_params
 from gateway.web.sse import EventStream
+from gateway.web.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class GraphQLDoor:
     page: Response | None
     drain: asyncio.Event
     metrics: Metrics
+    streams: Streams
+    load: Load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -49,12 +53,14 @@ class GraphQLDoor:
             return
         visitor = await self.admission.enter(scope)
         try:
+            if not prefers_stream(request.headers.get("accept")):
+                self.load.check()
             visitor.count_operation()
             service = visitor.service(request_id_of(scope))
         except GatewayError as error:
             raise problem_of(error) from None
         asked = await self._read(request)
-        response = await self._respond(request, asked, service, visitor.expiry)
+        response = await self._respond(request, asked, service, visitor)
         await response(scope, receive, send)
 
     async def _read(self, request: HttpRequest) -> Request:
@@ -69,7 +75,7 @@ class GraphQLDoor:
         return request_from_json(read_json(body, "The body"))
 
     async def _respond(
-        self, request: HttpRequest, asked: Request, service: InstanceService, expiry: Expiry
+        self, request: HttpRequest, asked: Request, service: InstanceService, visitor: Visitor
     ) -> ASGIApp:
         accept = request.headers.get("accept")
         request_id = request_id_of(request.scope)
@@ -81,22 +87,28 @@ class GraphQLDoor:
         except Refused as refused:
             answer = Answer({"errors": refused.errors}, began=False, final=True)
             if prefers_stream(accept):
-                return self._stream(_one(answer), expiry)
+                return self._stream(_one(answer), visitor)
             return self._json(answer, media_type)
         _check_method(request.method, operation.kind)
         if operation.kind is OperationType.SUBSCRIPTION:
             if not takes_stream(accept):
                 raise HttpProblem(406, "A subscription needs Accept: text/event-stream, or a WebSocket.")
-            return self._stream(self._follow(operation, service, request_id), expiry)
+            # Whoever comes back knows the last id; the document may hold an older cursor, or none.
+            last_id = request.headers.get("last-event-id") or None
+            return self._stream(self._follow(operation, service, request_id, last_id), visitor, live=True)
         if prefers_stream(accept):
-            return self._stream(self._run_as_stream(operation, service, request_id), expiry)
+            return self._stream(self._run_as_stream(operation, service, request_id), visitor)
         return self._json(await self._run(operation, service, request_id, "http"), media_type)
 
     async def _run(
         self, operation: Operation, service: InstanceService, request_id: str, transport: str
     ) -> Answer:
-        self.metrics.operation(operation.kind.value, transport)
-        return await self.executor.run(operation, service, request_id)
+        try:
+            with self.load.place():
+                self.metrics.operation(operation.kind.value, transport)
+                return await self.executor.run(operation, service, request_id)
+        except Overloaded as error:
+            return Answer({"errors": [show_error(error)]}, began=False, final=True)
 
     async def _run_as_stream(
         self, operation: Operation, service: InstanceService, request_id: str
@@ -106,27 +118,39 @@ class GraphQLDoor:
         yield answer
 
     async def _follow(
-        self, operation: Operation, service: InstanceService, request_id: str
+        self, operation: Operation, service: InstanceService, request_id: str, last_id: str | None
     ) -> AsyncGenerator[Answer]:
         self.metrics.operation(operation.kind.value, "sse")
         self.metrics.subscribers("sse", 1)
         try:
-            async with aclosing(self.executor.follow(operation, service, request_id)) as answers:
+            tail = self.executor.follow(operation, service, request_id, resume_after=last_id)
+            async with aclosing(tail) as answers:
                 async for answer in answers:
                     self.metrics.errors(answer.codes)
                     yield answer
         finally:
             self.metrics.subscribers("sse", -1)
 
-    def _stream(self, answers: AsyncGenerator[Answer], expiry: Expiry) -> EventStream:
-        return EventStream(answers, self.drain, self.options.keep_alive_seconds, expiry, self.metrics)
+    def _stream(
+        self, answers: AsyncGenerator[Answer], visitor: Visitor, *, live: bool = False
+    ) -> EventStream:
+        return EventStream(
+            answers,
+            drain=self.drain if live else None,
+            caller=visitor.principal.id,
+            streams=self.streams,
+            options=self.options,
+            expiry=visitor.expiry,
+            metrics=self.metrics,
+        )
 
     def _json(self, answer: Answer, media_type: str | None) -> Response:
         kind = media_type or JSON
         self.metrics.errors(answer.codes)
-        return Response(
-            encode(answer.body), _status_of(answer, kind), {"Content-Type": f"{kind}; charset=utf-8"}
-        )
+        headers = {"Content-Type": f"{kind}; charset=utf-8"}
+        if answered_nothing_for_load(answer):
+            return Response(encode(answer.body), 503, headers | RETRY)
+        return Response(encode(answer.body), _status_of(answer, kind), headers)
 
 
 async def _one(answer: Answer) -> AsyncGenerator[Answer]:

@@ -35,6 +35,20 @@ class Instances:
         """Tell whether a request's path names an instance."""
         return self._look(scope) is not None
 
+    def stand_in(self, scope: Scope) -> tuple[InstanceEntry, bool]:
+        """Find the instance that a path names, or another to do the same work with; tells which it is.
+
+        For doors that must not show which instances there are.
+        """
+        entry = self._look(scope)
+        return (self._first, False) if entry is None else (entry, True)
+
+    @property
+    def signature_headers(self) -> frozenset[str]:
+        """The headers that a signature may stand in, over all instances."""
+        entries = self._entries.values()
+        return frozenset(each.event_signature.header for each in entries if each.event_signature is not None)
+
     def _look(self, scope: Scope) -> InstanceEntry | None:
         params = scope.get("path_params", {})
         if "tenant" not in params:

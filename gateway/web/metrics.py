@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -38,6 +38,12 @@ class Metrics:
             "gateway_subscribers", "Live subscriptions by transport.", ["transport"], registry=registry
         )
         self._sockets = Gauge("gateway_websockets", "Open WebSockets.", registry=registry)
+        self._cut = Counter(
+            "gateway_streams_cut",
+            "Streams that the gateway ended or refused, by transport and why.",
+            ["transport", "reason"],
+            registry=registry,
+        )
         self._webhooks = Counter(
             "gateway_webhooks", "Webhooks by the status of the answer.", ["status"], registry=registry
         )
@@ -50,6 +56,13 @@ class Metrics:
         self._files = Counter(
             "gateway_files", "Files by what became of them.", ["outcome"], registry=registry
         )
+
+    def count_under_way(self, under_way: Callable[[], int]) -> None:
+        """Show how many queries and mutations are under way."""
+        gauge = Gauge(
+            "gateway_operations_under_way", "Queries and mutations that run now.", registry=self.registry
+        )
+        gauge.set_function(under_way)
 
     def answered(self, door: str, status: int, seconds: float | None) -> None:
         """Count an HTTP answer; ``None`` seconds for a stream, whose length says nothing."""
@@ -73,6 +86,10 @@ class Metrics:
     def sockets(self, change: int) -> None:
         """Count a WebSocket that opens or closes."""
         self._sockets.inc(change)
+
+    def cut(self, transport: str, reason: str) -> None:
+        """Count a stream that did not end of itself: "stalled", "drained" or "full"."""
+        self._cut.labels(transport, reason).inc()
 
     def webhook(self, status: int) -> None:
         """Count a webhook."""

@@ -51,6 +51,10 @@ class WebOptions:
     """For a body to arrive; whoever drips it is cut off."""
     keep_alive_seconds: float = 15.0
     """Between pings on a quiet stream: proxies commonly drop one after 30 or 60 silent seconds."""
+    send_seconds: float = 15.0
+    """For the reader of a stream to make room for the next message; whoever does not is let go."""
+    drain_seconds: float = 8.0
+    """For queries and mutations on WebSockets to end once the server was told to stop."""
     connection_init_seconds: float = 10.0
     """For a WebSocket's first message."""
     max_socket_operations: int = 100

@@ -25,9 +25,8 @@ _Handler = Callable[[Request], Awaitable[Response]]
 _WEBHOOK = {
     200: "Taken",
     400: "Not the documented body",
-    401: "Wrong or missing credentials",
+    401: "Wrong or missing credentials, or no such instance",
     403: "For another instance",
-    404: "No such instance",
     408: "The body took too long",
     413: "The body is too large",
     415: "Not JSON",
@@ -41,6 +40,7 @@ _FILE = {
     403: "Not allowed",
     404: "No such instance or file, or none that the caller may know of",
     416: "The file has no such range",
+    429: "The caller has as many transfers under way as they may; Retry-After says when to come again",
     501: "The version of Welkin behind this instance has no files",
     502: "Welkin's answer is no file",
     503: "Welkin or the gateway is overloaded or away; Retry-After says when to come again",
@@ -120,7 +120,7 @@ def add_health(app: FastAPI, door: HealthDoor) -> None:
         "/metrics",
         door.show_metrics,
         summary="Counters for Prometheus",
-        responses={200: "The counters"},
+        responses={200: "The counters", 401: "Where telemetry.metrics_token is set: not who knows it"},
     )
 
 

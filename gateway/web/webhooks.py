@@ -27,16 +27,17 @@ class WebhookDoor:
 
     async def take(self, request: Request) -> Response:
         """Answer one webhook, count the answer, and tell of it."""
-        entry = self.instances.find(request.scope)
+        entry, known = self.instances.stand_in(request.scope)
         woken: list[str] = []
-        response = await intake.answer(self._take(request, entry, woken))
+        response = await intake.answer(self._take(request, entry, woken, known=known))
         self.metrics.webhook(response.status_code)
-        self.heard(entry.service.name, woken[0] if woken else None, intake.outcome(response))
+        if known:  # a name from outside is written down nowhere
+            self.heard(entry.service.name, woken[0] if woken else None, intake.outcome(response))
         return response
 
-    async def _take(self, request: Request, entry: InstanceEntry, woken: list[str]) -> None:
-        # Credentials first: whoever has none learns nothing else.
-        if not credentials_match(request.scope["headers"], entry.webhook_credentials):
+    async def _take(self, request: Request, entry: InstanceEntry, woken: list[str], *, known: bool) -> None:
+        # Credentials first: whoever has none learns nothing else, not even which instances there are.
+        if not credentials_match(request.scope["headers"], entry.webhook_credentials) & known:
             raise intake.unauthenticated()
         intake.check_type(request)
         body = await intake.read(request, self.body_seconds)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from starlette.types import Message, Receive, Send
 
-from gateway.domain.errors import CallerError, GatewayError
+from gateway.domain.errors import CallerError, GatewayError, LimitExceeded
 from gateway.web.admission import Visitor
 from gateway.web.answers import HttpProblem, encode
 from gateway.web.expiry import Expiry
+from gateway.web.metrics import Metrics
 from gateway.web.options import WebOptions
+from gateway.web.streams import Streams
 from gateway.web.waiting import settle
 from gateway.web.websocket_messages import (
     ClientMessage,
@@ -30,14 +32,12 @@ from gateway.web.websocket_messages import (
     read_message,
 )
 from gateway.web.websocket_operations import Operations, Runner
+from gateway.web.websocket_protocol import SERVER_STOPS
 
 Enter: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[Visitor]]
 """Lets in whoever sent the first message with this payload; raises GatewayError or HttpProblem."""
 
 PROTOCOL = "graphql-transport-ws"
-
-SEND_SECONDS = 30.0
-"""How long a client may leave its side of the socket full before it is let go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,14 @@ UNAUTHORIZED = Close(4401, "Unauthorized")
 FORBIDDEN = Close(4403, "Forbidden")
 INIT_TIMEOUT = Close(4408, "Connection initialisation timeout")
 DUPLICATE = Close(4409, "Subscriber for this id already exists")
+TOO_SLOW = Close(4410, "Reader too slow; resume after the last cursor received")
 TOO_MANY_INITS = Close(4429, "Too many initialisation requests")
 COME_AGAIN = Close(1013, "Try again later")
-RESTART = Close(1012, "The server restarts")
+FULL = Close(1013, "Too many streams are open; try again later")
+RESTART = Close(1012, "The server restarts; resume after the last cursor received")
 GONE = Close(None)
+
+_COUNTED = {TOO_SLOW: "stalled", RESTART: "drained"}
 
 
 class Socket:
@@ -70,11 +74,17 @@ class Socket:
         runner: Runner,
         enter: Enter,
         options: WebOptions,
+        streams: Streams,
+        metrics: Metrics,
         request_id: str,
     ) -> None:
         self._receive = receive
         self._transmit = send
         self._options = options
+        self._streams = streams
+        self._metrics = metrics
+        self._held = ExitStack()  # the caller's place among the streams
+        self._sending = asyncio.Lock()
         self._operations = Operations(runner, self._send, request_id)
         self._enter = enter
         self._visitor: Visitor | None = None
@@ -86,32 +96,41 @@ class Socket:
     async def serve(self, drain: asyncio.Event) -> None:
         """Serve until either side ends or the server drains; every operation has ended when this returns."""
         await self._transmit({"type": "websocket.accept", "subprotocol": PROTOCOL})
-        draining = asyncio.create_task(self._watch(drain))
+        draining = asyncio.create_task(drain.wait())
         self._deadline = asyncio.get_running_loop().call_later(
             self._options.connection_init_seconds, self._stop, INIT_TIMEOUT
         )
         try:
-            await self._converse()
+            await self._converse(draining)
+            if not self._stopped.done():
+                await self._operations.finish(self._options.drain_seconds)
+                self._stop(RESTART)
         finally:
             self._deadline.cancel()
             await settle([task for task in (draining, self._expiring) if task is not None])
             await self._operations.end()
+            self._held.close()
         await self._close(self._stopped.result())
 
-    async def _converse(self) -> None:
-        """Handle messages one by one, and ping while there are none."""
+    async def _converse(self, draining: asyncio.Task[Any]) -> None:
+        """Handle messages one by one, and ping while there are none, until either side ends."""
         incoming = asyncio.create_task(self._next_frame())
         try:
-            while not self._stopped.done():
+            while not (self._stopped.done() or draining.done()):
                 await asyncio.wait(
-                    {incoming, self._stopped},
+                    {incoming, self._stopped, draining},
                     timeout=self._options.keep_alive_seconds,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
-                if incoming.done() and not self._stopped.done():
-                    await self._take(incoming.result())
+                if self._stopped.done() or draining.done():
+                    return
+                if incoming.done():
+                    frame = incoming.result()
+                    if frame["type"] == "websocket.disconnect" and frame.get("code") == SERVER_STOPS:
+                        return
+                    await self._take(frame)
                     incoming = asyncio.create_task(self._next_frame())
-                elif not self._stopped.done():
+                else:
                     await self._send({"type": "ping"})
         finally:
             await settle([incoming])
@@ -154,18 +173,23 @@ class Socket:
         try:
             # What tells who is there may ask another server, so the deadline for this message goes on.
             async with asyncio.timeout(self._options.connection_init_seconds):
-                self._visitor = await self._enter(message.payload)
+                visitor = await self._enter(message.payload)
+            self._held.enter_context(self._streams.room_for(visitor.principal.id))
         except TimeoutError:
             self._stop(INIT_TIMEOUT)
+        except LimitExceeded:
+            self._metrics.cut("ws", "full")
+            self._stop(FULL)
         except (CallerError, HttpProblem):
             self._stop(FORBIDDEN)
         except GatewayError:
             self._stop(COME_AGAIN)
         else:
-            self._begin(self._visitor)
+            self._begin(visitor)
             await self._send({"type": "connection_ack"})
 
     def _begin(self, visitor: Visitor) -> None:
+        self._visitor = visitor
         if self._deadline is not None:
             self._deadline.cancel()
         self._expiring = asyncio.create_task(self._expire(visitor.expiry))
@@ -182,29 +206,32 @@ class Socket:
         else:
             await self._operations.start(message, self._visitor)
 
-    async def _send(self, message: dict[str, Any]) -> None:
-        if self._visitor is not None and self._visitor.expiry.passed:
-            self._stop(FORBIDDEN)
-        if self._stopped.done():
-            return
-        try:
-            async with asyncio.timeout(SEND_SECONDS):
-                # Text, not bytes: bytes would make a binary frame, which the protocol does not know.
-                await self._transmit({"type": "websocket.send", "text": encode(message).decode()})
-        except (TimeoutError, OSError):
-            self._stop(GONE)
+    async def _send(self, message: dict[str, Any]) -> bool:
+        # One at a time: all would wait for room in the server's buffer, and then all fill it at once.
+        async with self._sending:
+            if self._visitor is not None and self._visitor.expiry.passed:
+                self._stop(FORBIDDEN)
+            if self._stopped.done():
+                return False
+            try:
+                async with asyncio.timeout(self._options.send_seconds):
+                    # Text, not bytes: bytes would make a binary frame, which the protocol does not know.
+                    await self._transmit({"type": "websocket.send", "text": encode(message).decode()})
+            except TimeoutError:
+                self._stop(TOO_SLOW)
+            except OSError:
+                self._stop(GONE)
+            return not self._stopped.done()
 
     def _stop(self, close: Close) -> None:
         if not self._stopped.done():
             self._stopped.set_result(close)
 
-    async def _watch(self, drain: asyncio.Event) -> None:
-        await drain.wait()
-        self._stop(RESTART)
-
     async def _close(self, close: Close) -> None:
         if close.code is None:
             return
+        if close in _COUNTED:
+            self._metrics.cut("ws", _COUNTED[close])
         with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(self._options.send_seconds):
                 await self._transmit({"type": "websocket.close", "code": close.code, "reason": close.reason})

@@ -14,12 +14,14 @@ from gateway.graphql.execution import Executor
 from gateway.web.admission import Admission
 from gateway.web.answers import HttpProblem, problem_response
 from gateway.web.envelope import request_id_of
+from gateway.web.load import Load
 from gateway.web.metrics import Metrics
 from gateway.web.options import WebOptions
-from gateway.web.websocket import PROTOCOL, Socket
+from gateway.web.streams import ServerFull, Streams
+from gateway.web.websocket import FULL, PROTOCOL, RESTART, Close, Socket
 from gateway.web.websocket_operations import Runner
 
-UNACCEPTABLE = 4406
+UNACCEPTABLE = Close(4406, "Subprotocol not acceptable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class WebSocketDoor:
     options: WebOptions
     drain: asyncio.Event
     metrics: Metrics
+    streams: Streams
+    load: Load
     _origins: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,20 +53,27 @@ class WebSocketDoor:
             return
         await websocket.receive()
         if PROTOCOL not in scope["subprotocols"]:
-            # Browsers show a close code only of a socket that was open.
-            await websocket.accept()
-            await websocket.close(UNACCEPTABLE, "Subprotocol not acceptable")
-            return
-        await self._serve(scope, receive, send)
+            await _refuse(websocket, UNACCEPTABLE)
+        elif self.drain.is_set():
+            await _refuse(websocket, RESTART, PROTOCOL)
+        else:
+            try:
+                with self.streams.room():
+                    await self._serve(scope, receive, send)
+            except ServerFull:
+                self.metrics.cut("ws", "full")
+                await _refuse(websocket, FULL, PROTOCOL)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        runner = Runner(self.executor, self.metrics, self.options.max_socket_operations)
+        runner = Runner(self.executor, self.metrics, self.options.max_socket_operations, self.load)
         socket = Socket(
             receive,
             send,
             runner=runner,
             enter=partial(self.admission.enter_by_message, scope),
             options=self.options,
+            streams=self.streams,
+            metrics=self.metrics,
             request_id=request_id_of(scope),
         )
         self.metrics.sockets(1)
@@ -85,3 +96,9 @@ class WebSocketDoor:
         if "*" in self._origins or is_same_origin(origins[0], websocket.headers.get("host")):
             return True
         return normalize_origin(origins[0]) in self._origins
+
+
+async def _refuse(websocket: WebSocket, close: Close, protocol: str | None = None) -> None:
+    """Open and close: browsers show a close code only of a socket that was open."""
+    await websocket.accept(protocol)
+    await websocket.send({"type": "websocket.close", "code": close.code, "reason": close.reason})

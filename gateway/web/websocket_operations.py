@@ -1,4 +1,8 @@
-"""The operations that run on one WebSocket, each a task of its own, from `subscribe` to the last word."""
+"""The operations that run on one WebSocket, each a task of its own, from `subscribe` to the last word.
+
+An id is free as soon as its operation has ended for the client; the task may live on for its clean-up,
+and then says nothing more under the id.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,12 @@ from gateway.graphql.errors import ErrorBody, show_error, show_fault
 from gateway.graphql.execution import Answer, Executor, Operation
 from gateway.graphql.ports import InstanceService
 from gateway.web.admission import Visitor
+from gateway.web.load import Load
 from gateway.web.metrics import Metrics
 from gateway.web.websocket_messages import Subscribe
 
-Say: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
-"""Sends one message to the client; never raises."""
+Say: TypeAlias = Callable[[dict[str, Any]], Awaitable[bool]]
+"""Sends one message to the client; tells whether the socket took it, and never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class Runner:
     executor: Executor
     metrics: Metrics
     limit: int
+    load: Load
 
 
 class Operations:
@@ -41,7 +47,9 @@ class Operations:
         self._request_id = request_id
         self._started = 0
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._following: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._finishing = False
 
     def __contains__(self, operation_id: str) -> bool:
         """Tell whether an id is taken."""
@@ -63,18 +71,26 @@ class Operations:
         request_id = f"{self._request_id}-{self._started}"
         task = asyncio.create_task(self._operate(message, visitor, request_id))
         self._running[message.id] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def forget(self, operation_id: str) -> None:
         """End an operation at the client's word: its id is free at once, nothing more is said under it."""
         task = self._running.pop(operation_id, None)
         if task is not None:
             task.cancel()
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+
+    async def finish(self, seconds: float) -> None:
+        """End the subscriptions, and let the queries and mutations under way say their last word."""
+        self._finishing = True
+        for task in self._following:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=seconds)
 
     async def end(self) -> None:
         """Cancel everything and wait for its clean-up."""
-        tasks = [*self._running.values(), *self._ending]
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         for task in tasks:
@@ -101,7 +117,8 @@ class Operations:
         if operation.kind is OperationType.SUBSCRIPTION:
             await self._follow(operation_id, operation, service, request_id)
             return
-        answer = await runner.executor.run(operation, service, request_id)
+        with runner.load.place():
+            answer = await runner.executor.run(operation, service, request_id)
         await self._deliver(operation_id, answer)
         if not answer.final:
             await self._finish(operation_id)
@@ -109,28 +126,35 @@ class Operations:
     async def _follow(
         self, operation_id: str, operation: Operation, service: InstanceService, request_id: str
     ) -> None:
+        task = asyncio.current_task()
+        if task is None or self._finishing:
+            return
         runner = self._runner
         runner.metrics.subscribers("ws", 1)
+        self._following.add(task)
         try:
             async with aclosing(runner.executor.follow(operation, service, request_id)) as answers:
                 async for answer in answers:
-                    await self._deliver(operation_id, answer)
-                    if answer.final:
+                    taken = await self._deliver(operation_id, answer)
+                    if answer.final or not taken:
                         return
             await self._finish(operation_id)
         finally:
+            self._following.discard(task)
             runner.metrics.subscribers("ws", -1)
 
-    async def _deliver(self, operation_id: str, answer: Answer) -> None:
+    async def _deliver(self, operation_id: str, answer: Answer) -> bool:
         if answer.final:
             await self._finish(operation_id, errors=answer.body["errors"])
-            return
+            return True
         self._runner.metrics.errors(answer.codes)
-        await self._say({"id": operation_id, "type": "next", "payload": answer.body})
+        return await self._say({"id": operation_id, "type": "next", "payload": answer.body})
 
     async def _finish(self, operation_id: str, errors: list[ErrorBody] | None = None) -> None:
         """Say the last word on an operation; the id is free before the client can read it."""
-        self._running.pop(operation_id, None)
+        if self._running.get(operation_id) is not asyncio.current_task():
+            return  # forgotten: the client may have given the id to another by now
+        del self._running[operation_id]
         if errors is None:
             await self._say({"id": operation_id, "type": "complete"})
         else:

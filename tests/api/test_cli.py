@@ -137,3 +137,49 @@ def test_help_names_every_command():
     text = run("--help").stdout
 
     assert all(command in text for command in ("dev", "serve", "sandbox", "schema"))
+
+
+CONFIG = """
+[server]
+host = "{host}"
+port = {port}
+[auth]
+mode = "none"
+[telemetry]
+audit_file = "{audit}"
+[[instances]]
+tenant = "t"
+instance = "i"
+api = "v1"
+base_url = "http://127.0.0.1:9"
+client = "C"
+secret = "${{WELKIN_SECRET}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"port": 1_000_000}, "server.port"),
+        ({"audit": "/nowhere/audit.jsonl"}, "telemetry"),
+        ({"audit": "/dev/full/audit.jsonl"}, "telemetry"),
+        ({"host": "::1x"}, "server.host"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_told_in_a_sentence(tmp_path, changes, says):
+    config = tmp_path / "gateway.toml"
+    config.write_text(CONFIG.format(**({"host": "127.0.0.1", "port": 0, "audit": ""} | changes)))
+
+    done = run("serve", "--config", str(config), WELKIN_SECRET="canary")
+
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "canary" not in done.stderr + done.stdout
+
+
+def test_a_configuration_that_is_not_there_is_told_in_a_sentence(tmp_path):
+    done = run("serve", "--config", str(tmp_path / "none.toml"))
+
+    assert (done.returncode, "cannot be read" in done.stderr) == (2, True)
+    assert "Traceback" not in done.stderr

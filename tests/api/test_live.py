@@ -132,8 +132,11 @@ async def test_a_hundred_subscribers_cost_one_upstream_read(running, version):
         "POST", "patients", {"patientId": patient_id, "messages": [{"text": "first", "from": "patient"}]}
     )
 
+    # A cursor, so that it does not matter how soon each of them is served.
+    cursor = running.messages(version, patient_id, first=1)["pageInfo"]["startCursor"]
+
     async def subscriber(ready: asyncio.Barrier) -> list[str]:
-        async with running.follow(version, patient_id) as edges:
+        async with running.follow(version, patient_id, after=cursor) as edges:
             await ready.wait()
             return await take(edges, 1)
 

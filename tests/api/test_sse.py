@@ -168,5 +168,76 @@ def test_at_shutdown_a_stream_ends_without_complete(fake: FakeInstance) -> None:
     ):
         wait_until(lambda: fake.followers == 1)
         httpx2.post(f"{base_url}/drain")
-        assert set(answer.read().decode().split("\n\n")) == {":", ""}
+        text = answer.read().decode()
+        assert text.endswith("\n\n: the server restarts; resume after the last id\nretry: 1000\n\n")
+        assert events(text) == []
+        refused = client.post("/graphql", json=FOLLOW, headers=STREAM)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["errors"][0]["extensions"]["code"] == "OVERLOADED"
     assert fake.followers == 0
+
+
+def test_every_event_has_its_cursor_as_its_id_whatever_was_selected(
+    client: httpx2.Client, fake: FakeInstance
+) -> None:
+    query = "subscription($id: ID!) { it: messageAdded(patientId: $id) { cursor: node { body } } }"
+    asked = {"query": query, "variables": {"id": PATIENT}}
+    with client.stream("POST", "/graphql", json=asked, headers=STREAM) as answer:
+        wait_until(lambda: fake.followers == 1)
+        fake.receive("a")
+        fake.receive("b")
+        lines = answer.iter_lines()
+        ids = [next(line for line in lines if line.startswith("id:")) for _ in range(2)]
+
+    assert ids == ["id: cursor:IM0003", "id: cursor:IM0004"]
+
+
+@pytest.mark.parametrize("after", [None, "cursor:IM0000", "forged"])
+def test_the_last_id_that_a_client_saw_counts_before_the_documents_cursor(
+    client: httpx2.Client, after: str | None
+) -> None:
+    """A client that comes back sends the request that it began with, and the header."""
+    query = """subscription($id: ID!, $after: String) {
+        messageAdded(patientId: $id, after: $after) { node { body } }
+    }"""
+    asked = {"query": query, "variables": {"id": PATIENT, "after": after}}
+    headers = {**STREAM, "Last-Event-ID": "cursor:IM0001"}
+    with client.stream("POST", "/graphql", json=asked, headers=headers) as answer:
+        lines = [line for line in read_event(answer) if not line.startswith(":")]
+
+    assert lines == [
+        "event: next",
+        "id: cursor:IM0002",
+        'data: {"data":{"messageAdded":{"node":{"body":"message 2"}}}}',
+    ]
+
+
+def test_an_empty_last_id_is_none(client: httpx2.Client) -> None:
+    query = 'subscription($id: ID!) { messageAdded(patientId: $id, after: "cursor:IM0001") { cursor } }'
+    asked = {"query": query, "variables": {"id": PATIENT}}
+    with client.stream("POST", "/graphql", json=asked, headers={**STREAM, "Last-Event-ID": ""}) as answer:
+        assert "id: cursor:IM0002" in read_event(answer)
+
+
+@pytest.mark.parametrize("last_id", [b"forged", b"cursor:IM9999", b"\xe9\xff"])
+def test_a_last_id_that_is_no_cursor_is_refused(client: httpx2.Client, last_id: bytes) -> None:
+    headers = [(b"Accept", b"text/event-stream"), (b"Last-Event-ID", last_id)]
+    answer = client.post("/graphql", json=FOLLOW, headers=headers)
+
+    (kind, body), last = events(answer.text)
+    assert (kind, body["errors"][0]["extensions"]["code"], last) == (
+        "next",
+        "INVALID_CURSOR",
+        ("complete", None),
+    )
+    assert "id:" not in answer.text
+
+
+def read_event(answer: httpx2.Response) -> list[str]:
+    """Read the lines up to the end of the first event that has data."""
+    lines: list[str] = []
+    for line in answer.iter_lines():
+        if not line and any(each.startswith("data:") for each in lines):
+            return [each for each in lines if each]
+        lines.append(line)
+    raise AssertionError("The stream ended.")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncGenerator
 
 import pytest
 
-from gateway.domain.errors import Forbidden
-from tests.api.dialing import FOLLOW, dial, hear, say, subscribe, until
-from tests.api.fakes import PATIENT, FakeInstance
+from gateway.domain.connection import Edge
+from gateway.domain.errors import Forbidden, Overloaded, RefetchRequired
+from tests.api.dialing import FOLLOW, OPTIONS, dial, hear, say, subscribe, until
+from tests.api.fakes import PATIENT, FakeInstance, web_of
+from tests.serving import serve
 
 
 async def test_a_new_message_reaches_the_subscriber(url: str, fake: FakeInstance) -> None:
@@ -90,6 +94,17 @@ async def test_an_error_of_the_live_tail_ends_it_with_its_code(url: str, fake: F
     await until(lambda: fake.followers == 0)
 
 
+async def test_a_gap_that_is_too_large_is_told_by_its_own_code(url: str, fake: FakeInstance) -> None:
+    async with dial(url) as client:
+        await subscribe(client, "1", FOLLOW, id=PATIENT)
+        await until(lambda: fake.followers == 1)
+
+        fake.fail(RefetchRequired("Too many messages came."))
+
+        error = await hear(client)
+        assert (error["type"], error["payload"][0]["extensions"]) == ("error", {"code": "REFETCH_REQUIRED"})
+
+
 async def test_a_fault_in_the_live_tail_is_masked(url: str, fake: FakeInstance) -> None:
     async with dial(url) as client:
         await subscribe(client, "1", FOLLOW, id=PATIENT)
@@ -144,3 +159,54 @@ async def test_more_operations_than_allowed_are_refused_and_the_others_go_on(
         error = await hear(client)
         assert (error["id"], error["payload"][0]["extensions"]["code"]) == ("3", "LIMIT_EXCEEDED")
         await until(lambda: fake.followers == 3)
+
+
+async def test_after_complete_in_the_middle_of_a_delivery_nothing_more_comes(
+    url: str, fake: FakeInstance
+) -> None:
+    async with dial(url) as client:
+        await subscribe(client, "1", FOLLOW, id=PATIENT)
+        await until(lambda: fake.followers == 1)
+        for number in range(2_000):
+            fake.receive(f"flood {number}")
+        await hear(client)
+
+        await say(client, id="1", type="complete")
+        await say(client, type="ping")
+
+        while (message := await hear(client)) != {"type": "pong"}:
+            assert message["type"] == "next"
+        await until(lambda: fake.followers == 0)
+        fake.receive("late")
+        await say(client, type="ping")
+        assert await hear(client) == {"type": "pong"}
+
+
+class Sour(FakeInstance):
+    """Fails when a tail is left, as an audit trail does that cannot be written."""
+
+    async def follow(self, patient_id: str, after: str | None) -> AsyncGenerator[Edge]:
+        try:
+            async for edge in super().follow(patient_id, after):
+                yield edge
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.1)
+            raise Overloaded("The trail cannot be written.") from None
+
+
+async def test_what_goes_wrong_in_the_end_of_an_operation_does_not_hit_the_next_of_its_id() -> None:
+    fake = Sour()
+    with serve(web_of(fake, options=OPTIONS)) as base_url:
+        async with dial(base_url.replace("http", "ws") + "/graphql") as client:
+            await subscribe(client, "1", FOLLOW, id=PATIENT)
+            await until(lambda: fake.followers == 1)
+            await say(client, id="1", type="complete")
+            await subscribe(client, "1", FOLLOW, id=PATIENT)
+            await until(lambda: fake.calls.count("follow") == 2 and fake.followers == 1)
+            await asyncio.sleep(0.3)
+
+            fake.receive("to the second")
+
+            message = await hear(client)
+            assert message["type"] == "next"
+            assert message["payload"]["data"]["messageAdded"]["node"]["body"] == "to the second"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 from hypothesis import given, settings
@@ -30,10 +30,12 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Listening:
-    """A listener: when it joins, and after how many events it breaks off and resumes."""
+    """A listener: when it joins, after how many events it breaks off, and when it is cut off; it resumes."""
 
     joins: float
     breaks: tuple[int, ...]
+    cuts: tuple[float, ...]
+    """Seconds after which its connection dies, whatever it is waiting for."""
     pause: float
 
 
@@ -50,7 +52,11 @@ arrivals = st.builds(
     st.lists(st.sampled_from([0.0, 0.0, 0.01, 1.0, 5.0, -0.5, -2.0]), max_size=3).map(tuple),
 )
 listeners = st.builds(
-    Listening, st.sampled_from([0.0, 0.5, 3.0]), st.lists(st.integers(1, 4), max_size=3).map(tuple), pauses
+    Listening,
+    st.sampled_from([0.0, 0.5, 3.0]),
+    st.lists(st.integers(1, 4), max_size=3).map(tuple),
+    st.lists(st.sampled_from([0.0, 0.004, 0.011, 0.3, 1.1, 7.3, 31.0]), max_size=5).map(tuple),
+    pauses,
 )
 crowds = st.lists(listeners, min_size=1, max_size=4)
 upstreams = st.builds(LinkedUpstream, st.integers(1, 6)) | st.builds(
@@ -59,18 +65,28 @@ upstreams = st.builds(LinkedUpstream, st.integers(1, 6)) | st.builds(
 
 
 async def listen(instance: Instance, how: Listening, received: Received) -> None:
-    """Follow, break off now and then, and resume from the last cursor."""
+    """Follow, break off now and then, be cut off at any moment, and resume from the last cursor."""
     await asyncio.sleep(how.joins)
-    for events in (*how.breaks, None):
-        count = 0
-        async with aclosing(instance.follow("p1", received.cursor)) as tail:
-            async for edge in tail:
-                received.ids.append(edge.message.external_id)
-                received.cursor = edge.cursor
-                count += 1
-                if count == events:
-                    break
+    for events in how.breaks:
+        await listen_once(instance, received, events)
         await asyncio.sleep(how.pause)
+    for seconds in how.cuts:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await listen_once(instance, received)
+        await asyncio.sleep(how.pause)
+    await listen_once(instance, received)
+
+
+async def listen_once(instance: Instance, received: Received, events: int | None = None) -> None:
+    count = 0
+    async with aclosing(instance.follow("p1", received.cursor)) as tail:
+        async for edge in tail:
+            received.ids.append(edge.message.external_id)
+            received.cursor = edge.cursor
+            count += 1
+            if count == events:
+                break
 
 
 async def arrive(instance: Instance, upstream: Upstream, script: list[Arrival]) -> None:
@@ -120,7 +136,7 @@ def test_each_listener_gets_each_later_message_once_and_in_order(upstream, befor
     everything = [m.external_id for m in upstream.history]
     expected = everything[everything.index(start[0]) + 1 :] if start else everything
     for how, each in zip(joining, received, strict=True):
-        if start or not how.breaks:
+        if start or not (how.breaks or how.cuts):
             assert each.ids == expected
         else:
             assert each.ids == everything[len(everything) - len(each.ids) :]

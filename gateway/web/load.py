@@ -1,0 +1,92 @@
+"""How much is under way at once. What would be too much is refused at once: nobody waits in a queue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from gateway.domain.errors import LimitExceeded, Overloaded
+from gateway.graphql.execution import Answer
+
+RETRY_SECONDS = 1.0
+"""When to come again: an operation takes less."""
+
+RETRY = {"Retry-After": "1"}
+"""The same as a header."""
+
+
+class Load:
+    """The operations under way, over all callers and transports. Subscriptions do not count."""
+
+    def __init__(self, limit: int) -> None:
+        if limit < 1:
+            raise ValueError("max_operations must be at least 1.")
+        self._limit = limit
+        self._under_way = 0
+
+    @property
+    def under_way(self) -> int:
+        """How many operations are under way."""
+        return self._under_way
+
+    def check(self) -> None:
+        """Refuse early, before anything of a request is read.
+
+        Raises:
+            Overloaded: no place is free.
+        """
+        if self._under_way >= self._limit:
+            raise Overloaded("The gateway has too much to do.", RETRY_SECONDS)
+
+    @contextmanager
+    def place(self) -> Generator[None]:
+        """Hold a place while an operation runs.
+
+        Raises:
+            Overloaded: no place is free; nothing was begun.
+        """
+        self.check()
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+
+class PlacesByCaller:
+    """So many places for each caller; None: any number."""
+
+    def __init__(self, limit: int | None, what: str) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError(f"At least one of the {what} must be allowed.")
+        self._limit = limit
+        self._what = what
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def place(self, caller: str) -> Generator[None]:
+        """Hold one of a caller's places.
+
+        Raises:
+            LimitExceeded: the caller holds them all.
+        """
+        if self._limit is not None and self._taken[caller] >= self._limit:
+            raise LimitExceeded(f"At most {self._limit} {self._what} may be under way at once.")
+        self._taken[caller] += 1
+        try:
+            yield
+        finally:
+            self._taken[caller] -= 1
+            if not self._taken[caller]:
+                del self._taken[caller]
+
+
+def answered_nothing_for_load(answer: Answer) -> bool:
+    """Tell whether there was too much to do for every part of an answer, so that HTTP can say it too."""
+    codes = answer.codes
+    if not codes or any(code != Overloaded.code for code in codes):
+        return False
+    data: Mapping[str, Any] = answer.body.get("data") or {}
+    return all(value is None for value in data.values())

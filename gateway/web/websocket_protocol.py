@@ -1,0 +1,111 @@
+"""uvicorn's WebSocket protocol with bounds on what one reader may hold back: how many bytes, and how long.
+
+As shipped, a connection that is closed lives on until its client has read everything, which may be
+never; a close frame waits for room in a full buffer; and a server that stops closes every socket before
+the app has heard of it. Here
+
+1. the kernel keeps little for a reader: its buffer would else grow to megabytes for each;
+2. a close frame waits for nobody, so that a reader who wakes up finds out why the socket ended;
+3. a reader that takes nothing for ``stall_seconds`` is cut off, whatever else is going on;
+4. a client that does not answer pings is let go, unless it is its full buffer that keeps a ping from it;
+5. a server that stops tells the app, which closes the socket in its own words.
+
+Hand it to ``uvicorn.Config`` as ``ws``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+SERVER_STOPS = 1012
+"""The code of a disconnect that tells the app that the server stops; the socket is open still."""
+
+KERNEL_BYTES = 128 * 1024
+"""Of what is on its way to a reader; the kernel doubles it for its own book-keeping."""
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class PatientSocket(WebSocketsSansIOProtocol):
+    """One WebSocket. A subclass may have another patience."""
+
+    stall_seconds: ClassVar[float] = 30.0
+    """Longer than the app waits for a reader, so that there is time to find the close frame."""
+    stall_bytes: ClassVar[int] = 16 * 1024
+    """What a reader has to take off a full buffer within that time."""
+
+    _stalling: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over a connection from HTTP."""
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        if connection is not None and connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note of the end."""
+        self._regain_patience()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Lose patience while the buffer is full."""
+        super().pause_writing()
+        self._lose_patience()
+
+    def resume_writing(self) -> None:
+        """Regain it."""
+        self._regain_patience()
+        super().resume_writing()
+
+    def keepalive_timeout(self) -> None:
+        """Let go of a client that has not answered a ping."""
+        if not self.writable.is_set():
+            # The ping waits in the full buffer; the app has a close code for that.
+            self.pong_timer = self.pending_ping_payload = None
+            self.schedule_ping()
+            return
+        super().keepalive_timeout()
+        if self.transport.get_write_buffer_size():
+            self._cut()
+
+    def shutdown(self) -> None:
+        """Tell the app that the server stops."""
+        if self.handshake_complete and not self.close_sent and not self.disconnected:
+            self.stop_keepalive()
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVER_STOPS})
+        else:
+            super().shutdown()
+
+    async def send(self, message: Any) -> None:
+        """Send a message; a close frame at once."""
+        if message["type"] == "websocket.close":
+            self.writable.set()
+        await super().send(message)
+
+    def _lose_patience(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._stalling = self.loop.call_later(self.stall_seconds, self._look, waiting)
+
+    def _look(self, before: int) -> None:
+        if before - self.transport.get_write_buffer_size() < self.stall_bytes:
+            self._cut()
+        else:
+            self._lose_patience()
+
+    def _cut(self) -> None:
+        """Drop the connection, and with it whatever the client has not received."""
+        connection = self.transport.get_extra_info("socket")
+        with suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.transport.abort()
+
+    def _regain_patience(self) -> None:
+        if self._stalling is not None:
+            self._stalling.cancel()
