@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, cast
 from graphql import DocumentNode, FieldNode, FragmentDefinitionNode
 from strawberry.types.info import Info as StrawberryInfo
 
+from gateway.domain.connection import Edge
 from gateway.domain.errors import GatewayError, LimitExceeded
 from gateway.domain.model import Conversation, PatientRecord
 from gateway.graphql.ports import InstanceService
@@ -63,8 +64,8 @@ class Context:
     show_patient: ShowPatient
     resume_after: str | None = None
     """The cursor that the transport says a subscription goes on from; it counts before ``after``."""
-    cursor: str | None = field(default=None, init=False)
-    """Of the event that a subscription shows now, whatever of it was selected."""
+    event: Edge | None = field(default=None, init=False)
+    """What a subscription shows now, whatever of it was selected."""
     records: Records = field(init=False)
     messages_left: int = field(default=MAX_MESSAGES, init=False)
 
@@ -72,9 +73,9 @@ class Context:
         """Start with nothing read."""
         self.records = Records(self.service)
 
-    def start_event(self, cursor: str) -> None:
+    def start_event(self, event: Edge) -> None:
         """Forget what was read for the event before: the next one shows the record as it is then."""
-        self.cursor = cursor
+        self.event = event
         self.records = Records(self.service)
         self.messages_left = MAX_MESSAGES
 

@@ -22,6 +22,7 @@ from graphql import (
 
 from gateway.domain.errors import BadInput, LimitExceeded
 from gateway.graphql.errors import ErrorBody, show_error, show_syntax_error, show_validation_error
+from gateway.graphql.event_answers import variables_shown
 from gateway.graphql.limits import Limits, check_length, check_limits
 
 MAX_CACHED = 500
@@ -51,6 +52,8 @@ class Prepared:
 
     document: DocumentNode
     operations: dict[str | None, OperationType]
+    variables_shown: frozenset[str] = frozenset()
+    """Of a subscription: see ``event_answers``."""
 
     def kind_of(self, operation_name: str | None) -> OperationType:
         """Tell what kind of operation a request asks for.
@@ -98,7 +101,10 @@ class Documents:
             self._cache.move_to_end(text)
             return known
         document = self._read(text)
-        prepared = Prepared(document, _operations_of(document))
+        operations = _operations_of(document)
+        follows = OperationType.SUBSCRIPTION in operations.values()
+        shown = variables_shown(document) if follows else frozenset[str]()
+        prepared = Prepared(document, operations, shown)
         if len(text) <= MAX_CACHED_CHARACTERS:
             self._keep(text, prepared)
         return prepared

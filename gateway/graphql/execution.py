@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass
 
-from graphql import DocumentNode, GraphQLError, OperationType
-from strawberry.types import ExecutionResult
+from graphql import DocumentNode, OperationType
 
 from gateway.domain import staleness
 from gateway.domain.errors import LimitExceeded
+from gateway.graphql.answers import Answer, JsonObject, answer_of
 from gateway.graphql.context import Context
 from gateway.graphql.cost import cost_of
 from gateway.graphql.documents import Documents, Refused
-from gateway.graphql.errors import logger, show_error, show_execution_error
+from gateway.graphql.errors import logger, show_error
+from gateway.graphql.event_answers import Asked
+from gateway.graphql.following import Follower
 from gateway.graphql.limits import Limits, check_cost
 from gateway.graphql.patient import show_patient
 from gateway.graphql.ports import InstanceService
 from gateway.graphql.schema import schema
 from gateway.graphql.texts import PersistedTexts, Texts, TrustedTexts
-
-JsonObject: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +44,7 @@ class Operation:
     document: DocumentNode
     kind: OperationType
     cost: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back to the client.
-
-    ``began`` is false where nothing ran: the body then has no ``data``. ``final`` marks an error that
-    ended a live tail. ``cursor`` is that of a live tail's event: where to go on after it.
-    """
-
-    body: JsonObject
-    began: bool = True
-    final: bool = False
-    cursor: str | None = None
-
-    @property
-    def codes(self) -> list[str]:
-        """The codes of the errors inside."""
-        return [error["extensions"]["code"] for error in self.body.get("errors", ())]
+    variables_shown: frozenset[str] = frozenset()
 
 
 class Executor:
@@ -83,6 +63,7 @@ class Executor:
         self._show_cost = show_cost
         self._documents = Documents(self._schema.core, introspection=introspection, limits=self._limits)
         self._texts: Texts = PersistedTexts() if trusted is None else TrustedTexts(trusted)
+        self._follower = Follower(self._schema.core, self._schema.report)
         for name, text in (trusted or {}).items():
             self._check_trusted(name, text)
 
@@ -109,7 +90,7 @@ class Executor:
         except LimitExceeded as error:
             raise Refused([show_error(error)]) from None
         self._texts.keep(text, request.sha256)
-        return Operation(request, text, prepared.document, kind, cost)
+        return Operation(request, text, prepared.document, kind, cost, prepared.variables_shown)
 
     def _check_trusted(self, name: str, text: str) -> None:
         try:
@@ -128,7 +109,7 @@ class Executor:
             context_value=_context(operation, service, request_id),
             operation_name=request.operation_name,
         )
-        answer = _answer_of(result, request_id)
+        answer = answer_of(result, request_id)
         extensions: JsonObject = {}
         if self._show_cost and answer.began:
             extensions["cost"] = operation.cost
@@ -138,7 +119,7 @@ class Executor:
             answer.body["extensions"] = extensions
         return answer
 
-    async def follow(
+    def follow(
         self,
         operation: Operation,
         service: InstanceService,
@@ -150,39 +131,16 @@ class Executor:
 
         ``resume_after`` is a cursor that the transport carried; it counts before the document's ``after``.
         """
-        request = operation.request
         context = _context(operation, service, request_id)
         context.resume_after = resume_after
-        results = await self._schema.subscribe(
-            operation.text,
-            variable_values=request.variables,
-            context_value=context,
-            operation_name=request.operation_name,
-        )
-        async with aclosing(results):
-            async for result in results:
-                answer = _answer_of(result, request_id)
-                yield answer if answer.final else replace(answer, cursor=context.cursor)
-                if answer.final:
-                    return
+        request = operation.request
+        given = (request.variables or {}).items()
+        values = sorted((name, value) for name, value in given if name in operation.variables_shown)
+        asked = Asked(service.name, operation.text, request.operation_name, repr(values))
+        return self._follower.follow(operation.document, request.variables, asked, context)
 
 
 def _context(operation: Operation, service: InstanceService, request_id: str) -> Context:
     return Context(
         service=service, request_id=request_id, document=operation.document, show_patient=show_patient
     )
-
-
-def _answer_of(result: ExecutionResult, request_id: str) -> Answer:
-    errors = result.errors or []
-    if not errors:
-        return Answer({"data": result.data})
-    shown = [show_execution_error(error, request_id) for error in errors]
-    if result.data is None and all(_is_outside(error) for error in errors):
-        return Answer({"errors": shown}, began=False, final=True)
-    return Answer({"data": result.data, "errors": shown})
-
-
-def _is_outside(error: GraphQLError) -> bool:
-    """Tell an error of the request or of the event source, which has no path, from one of a field."""
-    return error.path is None

@@ -58,7 +58,10 @@ class GatewaySchema(strawberry.Schema):
     ) -> None:
         """Log errors; strawberry's own way writes the query and a traceback with values."""
         context = None if execution_context is None else execution_context.context
-        request_id = context.request_id if isinstance(context, Context) else ""
+        self.report(errors, context.request_id if isinstance(context, Context) else "")
+
+    def report(self, errors: list[GraphQLError], request_id: str) -> None:
+        """Log errors, by codes and paths alone."""
         log_errors(errors, request_id, self._field_names)
 
 

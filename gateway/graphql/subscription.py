@@ -41,7 +41,7 @@ class Subscription:
         tail = service.follow(check_upstream_id(patient_id, "patientId"), after)
         async with aclosing(tail):
             async for edge in tail:
-                info.context.start_event(edge.cursor)
+                info.context.start_event(edge)
                 yield edge_of(service.name, edge)
 
     @strawberry.subscription(
@@ -57,5 +57,5 @@ class Subscription:
         tail = service.follow_portal(check_token(token), after)
         async with aclosing(tail):
             async for edge in tail:
-                info.context.start_event(edge.cursor)
+                info.context.start_event(edge)
                 yield edge_of(service.name, edge, through_token=True)

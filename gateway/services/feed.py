@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextvars import Context
 
 from gateway.domain import paging
+from gateway.domain.connection import Edge
 from gateway.domain.errors import GatewayError, UpstreamError, UpstreamRateLimited
 from gateway.domain.model import Message, SenderKind
 from gateway.domain.pages import Newest
 from gateway.domain.paging import Bounds, Cut
 from gateway.domain.ports import Source
-from gateway.domain.scan import Ask
+from gateway.domain.scan import Ask, Placed
 from gateway.domain.target import Position
 from gateway.services.walking import drive
 
@@ -50,6 +52,7 @@ class Feed:
         self._looks_left: list[float] = []
         self._woken = asyncio.Event()
         self._moved = asyncio.Event()
+        self._edges: dict[Placed, Edge] = {}
         self._reading: dict[Position | None, asyncio.Task[Cut]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -83,6 +86,15 @@ class Feed:
     def head(self) -> str | None:
         """The id of the newest message at the last look."""
         return self._head
+
+    def edge(self, placed: Placed, make: Callable[[], Edge]) -> Edge:
+        """Give the edge of a message, made once for all who get it now."""
+        known = self._edges.get(placed)
+        if known is None:
+            if len(self._edges) >= _BATCH:
+                self._edges.clear()
+            known = self._edges[placed] = make()
+        return known
 
     async def newer_than(self, position: Position | None, *, anew: bool = False) -> Cut:
         """Read the messages next to a position on the newer side, newest first, at most 200.

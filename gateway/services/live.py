@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.domain import paging
 from gateway.domain.connection import Edge, Filter
@@ -114,7 +115,7 @@ class Live:
             place = await self._begin(source, start)
             async with aclosing(self._tail(feed, place)) as tail:
                 async for placed in tail:
-                    yield self._conversations.edge(cursors, placed, Filter())
+                    yield feed.edge(placed, partial(self._conversations.edge, cursors, placed, Filter()))
         finally:
             await self._leave(patient_id, "", feed)
 
@@ -146,7 +147,7 @@ class Live:
             async with aclosing(self._tail(feed, place)) as tail:
                 async for placed in tail:
                     cursors = self._conversations.cursors(placed.message.patient_id)
-                    yield self._conversations.edge(cursors, placed, Filter())
+                    yield feed.edge(placed, partial(self._conversations.edge, cursors, placed, Filter()))
         finally:
             await self._leave(patient_id, key, feed)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
 from starlette.responses import Response
+
+from gateway.graphql.answers import Answer
 
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
@@ -37,6 +40,17 @@ def encode(value: object) -> bytes:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:
         return orjson.dumps(error_body("INTERNAL", "The answer cannot be written as JSON."))
+
+
+_written: WeakKeyDictionary[Answer, orjson.Fragment] = WeakKeyDictionary()
+
+
+def written(answer: Answer) -> orjson.Fragment:
+    """Write an answer, once however many get it; to be put into a larger value."""
+    fragment = _written.get(answer)
+    if fragment is None:
+        fragment = _written[answer] = orjson.Fragment(encode(answer.body))
+    return fragment
 
 
 def error_body(code: str, message: str) -> dict[str, Any]:

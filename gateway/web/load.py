@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gateway.domain.errors import LimitExceeded, Overloaded
-from gateway.graphql.execution import Answer
+from gateway.graphql.answers import Answer
 
 RETRY_SECONDS = 1.0
 """When to come again: an operation takes less."""

@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.domain.errors import LimitExceeded, Overloaded, Unauthenticated
 from gateway.graphql.errors import show_error
-from gateway.graphql.execution import Answer
-from gateway.web.answers import HttpProblem, encode
+from gateway.graphql.answers import Answer
+from gateway.web.answers import HttpProblem, encode, written
 from gateway.web.expiry import Expiry
 from gateway.web.metrics import Metrics
 from gateway.web.options import WebOptions
@@ -46,7 +46,7 @@ def write_event(answer: Answer) -> bytes:
     """Write one answer as an event, with LF line ends: some clients split on them alone."""
     # A cursor is URL-safe base64: it cannot break the line.
     place = b"" if answer.cursor is None else b"id: " + answer.cursor.encode() + b"\n"
-    return b"event: next\n" + place + b"data: " + encode(answer.body) + b"\n\n"
+    return b"event: next\n" + place + b"data: " + encode(written(answer)) + b"\n\n"
 
 
 @dataclass(frozen=True, slots=True)

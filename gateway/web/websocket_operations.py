@@ -17,9 +17,11 @@ from graphql import OperationType
 from gateway.domain.errors import GatewayError, LimitExceeded
 from gateway.graphql.documents import Refused
 from gateway.graphql.errors import ErrorBody, show_error, show_fault
-from gateway.graphql.execution import Answer, Executor, Operation
+from gateway.graphql.answers import Answer
+from gateway.graphql.execution import Executor, Operation
 from gateway.graphql.ports import InstanceService
 from gateway.web.admission import Visitor
+from gateway.web.answers import written
 from gateway.web.load import Load
 from gateway.web.metrics import Metrics
 from gateway.web.websocket_messages import Subscribe
@@ -148,7 +150,7 @@ class Operations:
             await self._finish(operation_id, errors=answer.body["errors"])
             return True
         self._runner.metrics.errors(answer.codes)
-        return await self._say({"id": operation_id, "type": "next", "payload": answer.body})
+        return await self._say({"id": operation_id, "type": "next", "payload": written(answer)})
 
     async def _finish(self, operation_id: str, errors: list[ErrorBody] | None = None) -> None:
         """Say the last word on an operation; the id is free before the client can read it."""

@@ -16,7 +16,7 @@ import pytest
 from gateway.domain.connection import Connection, Filter, Window
 from gateway.domain.errors import GatewayError, LimitExceeded, Overloaded, UpstreamTimeout
 from gateway.graphql.errors import show_error
-from gateway.graphql.execution import Answer
+from gateway.graphql.answers import Answer
 from gateway.web.load import Load, PlacesByCaller, answered_nothing_for_load
 from gateway.web.options import WebOptions
 from tests.api.asking import MESSAGES, RESPONSE_JSON, code_of, wait_until

@@ -10,8 +10,9 @@ import pytest
 from gateway.domain.errors import BadInput, GatewayError, LimitExceeded, UpstreamTimeout
 from gateway.domain.identity import patient_node_id
 from gateway.domain.model import Conversation
+from gateway.graphql.answers import Answer
 from gateway.graphql.context import Records
-from gateway.graphql.execution import Answer, Executor, Request
+from gateway.graphql.execution import Executor, Request
 from gateway.graphql.limits import Limits
 from gateway.graphql.mutation import MAX_BODY_BYTES, check_body, check_key
 from tests.api.fakes import PATIENT, FakeInstance
