@@ -1,6 +1,6 @@
 """Reads that are shared and kept: one call for equal reads in flight, a copy for a while after.
 
-Three rules keep a copy from outliving the truth:
+Rules that keep a copy from outliving the truth:
 
 * a scope (one conversation, one record) has a *generation*; ``advance`` starts the next one, and
   neither a copy nor a call in flight from before is used again;
@@ -8,58 +8,91 @@ Three rules keep a copy from outliving the truth:
 * errors are never kept, and what is read soon after a change is kept only for a second: Welkin's
   list may show a message later than its webhook came.
 
-Keys are keyed hashes: no id of a patient stands in one.
+Where the upstream is down, a copy *stands in* for a while beyond its freshness: of the scope's
+generation of now (looked up again at that moment), not from before ``not_before``, and marked
+(``staleness``). An upstream that hangs is down too, but says so only at the end of the caller's own
+deadline. So a caller with such a copy waits for ``patience`` alone, while the call goes on for
+others; and once one has waited in vain, those after it wait only a moment, until a call succeeds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar
 
 from aiocache.base import BaseCache  # pyright: ignore[reportMissingTypeStubs] - aiocache ships none
+
+from gateway.domain import staleness
+from gateway.domain.errors import UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
+from gateway.store.copies import Copies, Copy, Found, Kept, MemoryCopies, Place
 
 T = TypeVar("T")
 
 _MAX_GENERATIONS = 100_000
 _SETTLING_SECONDS = 10.0
 _SETTLING_TTL = 1.0
+_DOWN = (UpstreamUnavailable, UpstreamTimeout, UpstreamRateLimited)
+_MOMENT = 0.05
+"""The share of its patience that a caller has left once another one waited in vain."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept(Generic[T]):
-    """A value, and when the reading of it began and ended, in seconds of the clock of ``SharedReads``."""
+class _Flight:
+    """A call under way."""
 
-    value: T
+    generation: int
+    ticket: str | None
     began: float
-    ended: float
+    task: asyncio.Task[Kept[Any]]
+
+    def serves(self, place: Place, ticket: str | None, not_before: float) -> bool:
+        """Tell whether who has looked just now may wait for this call."""
+        same = ticket is None or ticket == self.ticket  # who could not look knows of no other generation
+        return same and self.generation == place.generation and self.began >= not_before
 
 
 class SharedReads:
-    """Read-through cache with single flight and generations. ``ttl`` in seconds; 0 keeps nothing."""
+    """Read-through copies with single flight and generations. A bare aiocache backend is memory.
 
-    def __init__(self, cache: BaseCache, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._cache = cache
+    Seconds: ``ttl`` a copy is fresh (0 keeps nothing), ``stale`` it stands in after that, ``patience``
+    before one stands in for a call that hangs (None: never).
+    """
+
+    def __init__(
+        self,
+        copies: Copies | BaseCache,
+        ttl: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        stale: float = 0.0,
+        patience: float | None = None,
+    ) -> None:
+        in_memory = isinstance(copies, BaseCache)
+        self._copies = MemoryCopies(copies, spare=stale, clock=clock) if in_memory else copies
         self._ttl = ttl
         self._clock = clock
-        self._key = secrets.token_bytes(32)
+        self._stale = stale
+        self._patience = patience
+        self._hangs = False
         self._generations: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._oldest_generation = 0
         self._advances = 0
-        self._in_flight: dict[str, tuple[float, asyncio.Task[Kept[Any]]]] = {}
+        self._in_flight: dict[tuple[str, str], _Flight] = {}
         self._tasks: set[asyncio.Task[Kept[Any]]] = set()  # those overtaken by a newer read too
 
     def now(self) -> float:
         """Give the moment that ``not_before`` and ``Kept`` are measured in."""
         return self._clock()
 
-    def advance(self, scope: str) -> None:
-        """Make everything read of the scope until now worthless."""
+    def advance(self, scope: str, *, elsewhere: bool = False) -> None:
+        """Make everything read of the scope until now worthless.
+
+        ``elsewhere``: another process said so, and has told the shared store already.
+        """
         self._advances += 1
         self._generations[scope] = (self._advances, self._clock())
         self._generations.move_to_end(scope)
@@ -67,6 +100,8 @@ class SharedReads:
             # A forgotten scope falls back to a generation that no copy was ever kept under.
             self._generations.popitem(last=False)
             self._oldest_generation = self._advances
+        if self._ttl:
+            self._copies.advance(scope, elsewhere=elsewhere)
 
     async def get(
         self,
@@ -85,67 +120,106 @@ class SharedReads:
         stop the read: others may be waiting for it.
 
         Raises:
-            GatewayError: whatever ``load`` raises.
+            GatewayError: whatever ``load`` raises, unless a copy may stand in.
         """
-        key = self._hash(scope, part)
-        kept = cast("Kept[T] | None", await self._copy(key)) if keep else None
-        if kept is not None and kept.began >= not_before:
-            return kept
-        flying = self._in_flight.get(key)
-        if flying is None or flying[0] < not_before:
-            began = self._clock()
-            task = asyncio.create_task(self._load(scope, key, began, load, also if keep else None, keep=keep))
-            flying = (began, task)
-            self._in_flight[key] = flying
-            self._tasks.add(task)
-            task.add_done_callback(lambda done: self._landed(key, done))
-        return await asyncio.shield(flying[1])
+        place = Place(scope, part, self._generation(scope)[0])
+        kept = keep and self._ttl > 0
+        found = await self._copies.look(place) if kept else Found()
+        copy = found.copy
+        if copy is not None and copy.kept.began >= not_before and self._clock() < copy.fresh_until:
+            return copy.kept
+        flight = self._in_flight.get((scope, part))
+        if flight is None or not flight.serves(place, found.ticket, not_before):
+            flight = self._start(place, found, load, also, keep=kept)
+        if not (kept and self._stale):
+            return await asyncio.shield(flight.task)
+        return await self._answer_or_copy(place, flight, copy, not_before)
 
     async def aclose(self) -> None:
         """Wait for the reads that are still under way."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _load(
+    def _start(
         self,
-        scope: str,
-        key: str,
-        began: float,
+        place: Place,
+        found: Found,
         load: Callable[[], Awaitable[T]],
         also: Callable[[T], str] | None,
         *,
         keep: bool,
-    ) -> Kept[T]:
-        generation, changed_at = self._generation(scope)
+    ) -> _Flight:
+        began = self._clock()
+        reading = self._load_and_keep(place, found, began, load, also) if keep else self._load(began, load)
+        task = asyncio.create_task(reading)
+        flight = _Flight(place.generation, found.ticket, began, task)
+        self._in_flight[place.scope, place.part] = flight
+        self._tasks.add(task)
+        task.add_done_callback(lambda _: self._landed(place, flight))
+        return flight
+
+    async def _load(self, began: float, load: Callable[[], Awaitable[T]]) -> Kept[T]:
         value = await load()
-        kept = Kept(value, began, self._clock())
-        if not keep:
-            return kept
-        ttl = min(self._ttl, _SETTLING_TTL) if began - changed_at < _SETTLING_SECONDS else self._ttl
-        keys = {key} if also is None else {key, self._hash(scope, also(value), generation)}
-        for each in keys:
-            newer = await self._copy(each)
-            if ttl and (newer is None or newer.began < began):
-                await self._cache.set(each, kept, ttl=ttl)  # pyright: ignore[reportUnknownMemberType] - untyped
+        self._hangs = False
+        return Kept(value, began, self._clock())
+
+    async def _load_and_keep(
+        self,
+        place: Place,
+        found: Found,
+        began: float,
+        load: Callable[[], Awaitable[T]],
+        also: Callable[[T], str] | None,
+    ) -> Kept[T]:
+        changed_at = self._generation(place.scope)[1]
+        settling = min(began - changed_at, found.changed) < _SETTLING_SECONDS
+        kept = await self._load(began, load)
+        ttl = min(self._ttl, _SETTLING_TTL) if settling else self._ttl
+        others = () if also is None else (also(kept.value),)
+        await self._copies.keep(place, others, found, Copy(kept, kept.ended + ttl))
         return kept
 
-    async def _copy(self, key: str) -> Kept[Any] | None:
-        if not self._ttl:
-            return None
-        return cast("Kept[Any] | None", await self._cache.get(key))  # pyright: ignore[reportUnknownMemberType] - untyped
+    async def _answer_or_copy(
+        self, place: Place, flight: _Flight, copy: Copy[Any] | None, not_before: float
+    ) -> Kept[Any]:
+        """Wait for a call; give a copy if the upstream is down, or does not answer in time."""
+        if self._patience is not None and self._may_stand_in(copy, not_before):
+            patience = self._patience * (_MOMENT if self._hangs else 1.0)
+            left = max(0.0, flight.began + patience - self._clock())
+            await asyncio.wait([flight.task], timeout=left)
+            if not flight.task.done():
+                self._hangs = True
+                stand_in = await self._stand_in(place, not_before)
+                if stand_in is not None:
+                    return stand_in
+        try:
+            return await asyncio.shield(flight.task)
+        except _DOWN:
+            stand_in = await self._stand_in(place, not_before)
+            if stand_in is None:
+                raise
+            return stand_in
 
-    def _landed(self, key: str, task: asyncio.Task[Kept[Any]]) -> None:
-        self._tasks.discard(task)
-        flying = self._in_flight.get(key)
-        if flying is not None and flying[1] is task:
-            del self._in_flight[key]
-        if not task.cancelled():
-            task.exception()  # looked at, also where every caller has gone
+    async def _stand_in(self, place: Place, not_before: float) -> Kept[Any] | None:
+        """Look again, since the scope may have changed while the call was under way."""
+        copy = (await self._copies.look(place)).copy
+        unchanged = self._generation(place.scope)[0] == place.generation
+        if copy is None or not unchanged or not self._may_stand_in(copy, not_before):
+            return None
+        if self._clock() >= copy.fresh_until:
+            staleness.mark(self._clock() - copy.kept.began)
+        return copy.kept
+
+    def _may_stand_in(self, copy: Copy[Any] | None, not_before: float) -> bool:
+        if copy is None or copy.kept.began < not_before:
+            return False
+        return self._clock() < copy.fresh_until + self._stale
+
+    def _landed(self, place: Place, flight: _Flight) -> None:
+        self._tasks.discard(flight.task)
+        if self._in_flight.get((place.scope, place.part)) is flight:
+            del self._in_flight[place.scope, place.part]
+        if not flight.task.cancelled():
+            flight.task.exception()  # looked at, also where every caller has gone
 
     def _generation(self, scope: str) -> tuple[int, float]:
         return self._generations.get(scope, (self._oldest_generation, float("-inf")))
-
-    def _hash(self, scope: str, part: str, generation: int | None = None) -> str:
-        if generation is None:
-            generation, _ = self._generation(scope)
-        text = f"{generation}:{len(scope)}:{scope}{part}"
-        return hashlib.blake2b(text.encode(), key=self._key, digest_size=20).hexdigest()

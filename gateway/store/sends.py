@@ -11,9 +11,14 @@ from dataclasses import dataclass, field
 from gateway.domain.errors import BadInput
 from gateway.domain.ports import SendRecord
 
-_DAY = 24 * 3600.0
+DAY_SECONDS = 24 * 3600.0
 _MAX_KEYS = 100_000
 _MAX_WEIGHT = 64 * 1024 * 1024
+
+
+def used_differently() -> BadInput:
+    """Give the error for a key that stands for another message."""
+    return BadInput("idempotencyKey was used before for a different message.")
 
 
 @dataclass(slots=True)
@@ -43,7 +48,7 @@ class MemorySends:
         self._forget_old()
         entry = self._entries.setdefault(key, _Entry(fingerprint, self._clock()))
         if entry.fingerprint != fingerprint:
-            raise BadInput("idempotencyKey was used before for a different message.")
+            raise used_differently()
         entry.holders += 1
         try:
             await entry.turn.acquire()
@@ -69,7 +74,7 @@ class MemorySends:
     def _forget_old(self) -> None:
         while self._entries:
             key, entry = next(iter(self._entries.items()))
-            too_old = entry.claimed_at < self._clock() - _DAY
+            too_old = entry.claimed_at < self._clock() - DAY_SECONDS
             too_many = len(self._entries) >= _MAX_KEYS or self._weight > _MAX_WEIGHT
             if entry.holders or not (too_old or too_many):
                 return

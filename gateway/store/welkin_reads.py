@@ -12,7 +12,8 @@ from gateway.domain.model import Message, PatientRecord
 from gateway.domain.pages import Linked, Newest, Numbered, Page, PageRef
 from gateway.domain.ports import Source, Welkin
 from gateway.domain.scan import Ask, Snapshot
-from gateway.store.reads import Kept, SharedReads
+from gateway.store.copies import Copy
+from gateway.store.reads import SharedReads
 
 _MESSAGE_OVERHEAD = 600
 """Bytes that a message takes beside its text, measured roughly on CPython 3.11."""
@@ -64,14 +65,12 @@ class WelkinReads:
 
     def changed(self, patient_id: str, *, elsewhere: bool = False) -> None:
         """Forget what was read of a conversation, and every search."""
-        del elsewhere
-        self._shared.advance(f"conversation/{patient_id}")
-        self._shared.advance(_SEARCHES)
+        self._shared.advance(f"conversation/{patient_id}", elsewhere=elsewhere)
+        self._shared.advance(_SEARCHES, elsewhere=elsewhere)
 
     def record_changed(self, patient_id: str, *, elsewhere: bool = False) -> None:
         """Forget a patient's record."""
-        del elsewhere
-        self._shared.advance(f"patient/{patient_id}")
+        self._shared.advance(f"patient/{patient_id}", elsewhere=elsewhere)
 
     def sent(self, message: Message) -> None:
         """Take note of the time that the list, or the answer to a send, tells."""
@@ -134,7 +133,7 @@ class _Pages:
 
 def weigh(kept: object) -> int:
     """Give the bytes that a kept read takes, roughly."""
-    value: object = kept.value if isinstance(kept, Kept) else kept  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - any read
+    value: object = kept.kept.value if isinstance(kept, Copy) else kept  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - any read
     if isinstance(value, Page):
         return 500 + sum(map(_weigh_message, value.messages))
     return 2_000

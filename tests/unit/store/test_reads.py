@@ -6,7 +6,18 @@ import asyncio
 
 import pytest
 
-from gateway.domain.errors import UpstreamUnavailable
+from gateway.domain import staleness
+from gateway.domain.errors import (
+    Forbidden,
+    GatewayError,
+    NotFound,
+    PageRefused,
+    UpstreamBadResponse,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from gateway.store.memory import BoundedMemoryCache
 from gateway.store.reads import SharedReads
 from tests.unit.services.fakes import run
@@ -18,20 +29,22 @@ class Source:
     def __init__(self) -> None:
         self.value = 0
         self.reads = 0
-        self.fails = False
+        self.seconds = 1.0
+        self.error: GatewayError | None = None
 
     async def load(self) -> int:
         self.reads += 1
         value = self.value
-        await asyncio.sleep(1)
-        if self.fails:
-            raise UpstreamUnavailable("down")
+        await asyncio.sleep(self.seconds)
+        if self.error is not None:
+            raise self.error
         return value
 
 
-def shared(ttl: float = 30, **bounds: int) -> SharedReads:
+def shared(ttl: float = 30, stale: float = 0, patience: float | None = None) -> SharedReads:
     clock = asyncio.get_running_loop().time
-    return SharedReads(BoundedMemoryCache(weigh=lambda _: 1, clock=clock, **bounds), ttl, clock)
+    cache = BoundedMemoryCache(weigh=lambda _: 1, clock=clock)
+    return SharedReads(cache, ttl, clock, stale=stale, patience=patience)
 
 
 def test_equal_reads_in_flight_share_one_call_and_a_copy_serves_until_its_time_is_up():
@@ -85,10 +98,10 @@ def test_a_reader_that_wants_it_newer_gets_it_newer_and_an_older_read_does_not_o
 def test_errors_are_not_kept():
     async def scenario() -> None:
         source, reads = Source(), shared()
-        source.fails = True
+        source.error = UpstreamUnavailable("down")
         with pytest.raises(UpstreamUnavailable):
             await reads.get("s", "a", source.load)
-        source.fails = False
+        source.error = None
 
         assert (await reads.get("s", "a", source.load)).value == 0
 
@@ -163,5 +176,125 @@ def test_keys_do_not_show_what_they_stand_for():
 
         assert len(cache) == 1
         assert "canary" not in repr(list(cache._entries))
+
+    run(scenario)
+
+
+async def told_stale(reads: SharedReads, source: Source, **options: float) -> tuple[int, float | None]:
+    """Read, and give the value with the age that the operation was told."""
+    note = staleness.watch()
+    kept = await reads.get("s", "a", source.load, **options)
+    return kept.value, note.seconds
+
+
+@pytest.mark.parametrize("error", [UpstreamUnavailable(""), UpstreamTimeout(""), UpstreamRateLimited("")])
+def test_while_the_upstream_is_down_a_copy_stands_in_for_a_while_and_every_caller_is_told(
+    error: UpstreamError,
+):
+    async def scenario() -> None:
+        source, reads = Source(), shared(ttl=30, stale=30)
+        await reads.get("s", "a", source.load)
+        source.error, source.reads = error, 0
+        await asyncio.sleep(40)
+
+        answers = await asyncio.gather(*(told_stale(reads, source) for _ in range(100)))
+        assert (set(answers), source.reads) == ({(0, 42.0)}, 1)
+
+        await asyncio.sleep(18)
+        with pytest.raises(type(error)):
+            await reads.get("s", "a", source.load)
+
+    run(scenario)
+
+
+def test_a_fresh_copy_is_not_told_as_stale_and_what_is_read_again_neither():
+    async def scenario() -> None:
+        source, reads = Source(), shared(ttl=30, stale=30)
+        await reads.get("s", "a", source.load)
+
+        assert await told_stale(reads, source) == (0, None)
+        await asyncio.sleep(40)
+        source.value = 1
+        assert await told_stale(reads, source) == (1, None)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("error", [NotFound(""), Forbidden(""), UpstreamBadResponse(""), PageRefused("")])
+def test_nothing_stands_in_for_a_clear_answer(error: GatewayError):
+    async def scenario() -> None:
+        source, reads = Source(), shared(ttl=30, stale=30)
+        await reads.get("s", "a", source.load)
+        await asyncio.sleep(40)
+        source.error = error
+
+        with pytest.raises(type(error)):
+            await reads.get("s", "a", source.load)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("told_after", [0.0, 0.5])
+def test_nothing_from_before_a_change_stands_in_be_it_told_while_the_call_is_under_way(told_after: float):
+    async def scenario() -> None:
+        source, reads = Source(), shared(ttl=30, stale=30)
+        await reads.get("s", "a", source.load)
+        await asyncio.sleep(40)
+        source.error = UpstreamUnavailable("down")
+
+        asyncio.get_running_loop().call_later(told_after, reads.advance, "s")
+        await asyncio.sleep(0 if told_after else 0.1)
+        with pytest.raises(UpstreamUnavailable):
+            await reads.get("s", "a", source.load)
+
+    run(scenario)
+
+
+def test_no_copy_from_before_the_moment_that_a_reader_names_stands_in():
+    async def scenario() -> None:
+        source, reads = Source(), shared(ttl=30, stale=30)
+        kept = await reads.get("s", "a", source.load)
+        await asyncio.sleep(40)
+        source.error = UpstreamUnavailable("down")
+
+        assert (await told_stale(reads, source, not_before=kept.began))[0] == 0
+        with pytest.raises(UpstreamUnavailable):
+            await reads.get("s", "a", source.load, not_before=kept.ended)
+        with pytest.raises(UpstreamUnavailable):
+            await reads.get("s", "a", source.load, not_before=reads.now())
+
+    run(scenario)
+
+
+def test_for_an_upstream_that_hangs_a_copy_stands_in_before_the_callers_own_deadline():
+    async def scenario() -> None:
+        source, reads = Source(), shared(ttl=30, stale=60, patience=8)
+        loop = asyncio.get_running_loop()
+        for part in "abc":
+            await reads.get("s", part, source.load)
+        await asyncio.sleep(40)
+        source.seconds, source.value = 100, 1
+
+        began = loop.time()
+        async with asyncio.timeout(10):  # a walk of three pages
+            values = [(await reads.get("s", part, source.load)).value for part in "abc"]
+        assert values == [0, 0, 0]
+        assert loop.time() - began < 9
+
+        source.seconds = 0.1
+        await asyncio.sleep(90)  # the calls that hung come back at last
+        assert await told_stale(reads, source) == (1, None)
+
+    run(scenario)
+
+
+def test_a_copy_that_may_stand_in_does_not_shorten_the_wait_for_an_upstream_that_is_only_slow():
+    async def scenario() -> None:
+        source, reads = Source(), shared(ttl=30, stale=60, patience=8)
+        await reads.get("s", "a", source.load)
+        await asyncio.sleep(40)
+        source.seconds, source.value = 7, 1
+
+        assert await told_stale(reads, source) == (1, None)
 
     run(scenario)
