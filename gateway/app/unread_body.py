@@ -39,6 +39,14 @@ class Outlet(asyncio.Transport):
         """Tell whether the connection ends."""
         return self._connection.transport.is_closing()
 
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Tell of the connection."""
+        return self._connection.transport.get_extra_info(name, default)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._connection.transport.abort()
+
     def close(self) -> None:
         """End the connection, once its client can have read the answer."""
         if self._cycle.response_complete and self._cycle.more_body:

@@ -172,12 +172,14 @@ def _leap_newer(start: Snapshot, wanted: int) -> Walk[Snapshot | None]:
     furthest: Snapshot | None = None
     while gone_over < wanted:
         ref = snapshot.page.newer
-        if ref is None or ref in visited:
+        if ref is None:
             break
+        if ref in visited:  # links that run in a circle: the long way round
+            return (yield Ask(Newest(), snapshot.ended))
         visited.add(ref)
         try:
             snapshot = yield Ask(ref, snapshot.ended)
-        except PageRefused:  # the long way round
+        except PageRefused:
             return (yield Ask(Newest(), snapshot.ended))
         if snapshot.page.messages:
             furthest = snapshot

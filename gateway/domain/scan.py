@@ -165,7 +165,7 @@ class OlderScan:
 
     def _finish_if_last(self) -> None:
         if self._next is not None and not isinstance(self._next, Newest) and self._next in self._visited:
-            self._next = None  # links that run in a circle: there is nothing new behind them
+            raise UpstreamBadResponse("Welkin's page links run in a circle.")
         if self._next is None:
             self._settle_undecided()
             self.exhausted = True

@@ -6,10 +6,13 @@ a page that shows the message itself, or one that begins on the newer side of it
 
 from __future__ import annotations
 
-from gateway.domain.errors import PageRefused
+from gateway.domain.errors import PageRefused, UpstreamBadResponse
 from gateway.domain.pages import Newest, Numbered, Page, PageRef
 from gateway.domain.scan import Ask, OlderScan, Placed, Snapshot, Walk
 from gateway.domain.target import Position, Target
+
+_LONGEST_LEAP = 2**20
+"""Pages; no conversation is that long. An upstream that shows one page under every number has no end."""
 
 
 def locate(target: Target, *, keep: int = 1, not_before: float = 0.0) -> Walk[tuple[OlderScan, int, bool]]:
@@ -137,6 +140,8 @@ def _leap_older(target: Target, start: Snapshot) -> Walk[Snapshot]:
         if snapshot is not None and side == "here":
             return snapshot
         if snapshot is not None and side == "older":
+            if leap > _LONGEST_LEAP:
+                raise UpstreamBadResponse("Welkin shows messages under every page number.")
             nearest = snapshot
             if beyond is None:
                 leap *= 2

@@ -98,6 +98,7 @@ class FaultBody(Body):
     after: Count = 0
     times: Annotated[int, msgspec.Meta(ge=1)] | None = 1
     args: dict[str, str | int | float] = {}
+    patient_id: str | None = None
 
 
 class TargetBody(Body):

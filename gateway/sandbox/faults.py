@@ -19,6 +19,7 @@ Value: TypeAlias = str | int | float
 InsteadFault = Literal[
     "bad_gateway",
     "bad_request",
+    "body",
     "forbidden",
     "gateway_timeout",
     "gone",
@@ -41,10 +42,10 @@ InsteadFault = Literal[
 StoredFault = Literal["stored_error", "stored_hang", "stored_reset"]
 """The operation runs and its answer is lost: a message is sent although its sender is not told."""
 
-WireFault = Literal["slow", "drip", "truncated", "reset_mid_body"]
+WireFault = Literal["slow", "drip", "truncated", "cut", "reset_mid_body"]
 """The right answer, badly delivered."""
 
-PageFault = Literal["empty_page", "token_loop", "stale_list", "duplicate_items"]
+PageFault = Literal["empty_page", "token_loop", "newer_loop", "stale_list", "duplicate_items"]
 """A page of a list or a search that holds the wrong messages or leads to the wrong place."""
 
 ItemFault = Literal["extra_fields", "missing_fields", "null_item", "item_without_id", "item_without_time"]
@@ -62,6 +63,8 @@ ALL = INSTEAD | STORED | WIRE | PAGE | ITEM
 ARGUMENTS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "rate_limited": frozenset({"retry_after", "retry_date"}),
+        "unavailable": frozenset({"retry_after", "retry_date"}),
+        "body": frozenset({"text", "encoding", "status"}),
         "redirect": frozenset({"location", "status"}),
         "huge_body": frozenset({"bytes"}),
         "gzip_bomb": frozenset({"bytes"}),
@@ -76,7 +79,7 @@ ARGUMENTS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """Which arguments a fault takes; the others take none."""
 
-_TEXTS = frozenset({"location", "code"})
+_TEXTS = frozenset({"location", "code", "text", "encoding"})
 """The arguments that are text; the others are numbers."""
 
 
@@ -110,6 +113,8 @@ class FaultRule:
     after: int = 0
     times: int | None = 1
     args: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    patient_id: str | None = None
+    """Only requests whose path names this patient; None: any request."""
 
     def check(self) -> None:
         """Refuse a rule that makes no sense.
@@ -129,9 +134,10 @@ class FaultRule:
             if isinstance(value, str) != (name in _TEXTS):
                 raise BadFault(f"args: {name} is of the wrong type.")
 
-    def matches(self, api: str, operation: str) -> bool:
+    def matches(self, api: str, operation: str, patient_id: str | None) -> bool:
         """Tell whether the rule is about such a request."""
-        return self.api in ("any", api) and self.operation in ("any", operation)
+        about = self.api in ("any", api) and self.operation in ("any", operation)
+        return about and self.patient_id in (None, patient_id)
 
 
 class Faults:
@@ -162,11 +168,11 @@ class Faults:
         """The rules in force, with what is left of their counts."""
         return tuple(self._rules)
 
-    def pick(self, api: str, operation: str) -> Fault | None:
+    def pick(self, api: str, operation: str, patient_id: str | None = None) -> Fault | None:
         """Count a request and give the fault that strikes it."""
         with self._lock:
             for index, rule in enumerate(self._rules):
-                if not rule.matches(api, operation):
+                if not rule.matches(api, operation, patient_id):
                     continue
                 if rule.after:
                     self._rules[index] = replace(rule, after=rule.after - 1)

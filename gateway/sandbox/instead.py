@@ -33,7 +33,6 @@ PAGES = {
     "reset": Answer(500, b"", None),
     "stored_hang": Answer(504, b"", None),
     "stored_reset": Answer(500, b"", None),
-    "unavailable": Answer(503, b"", None),
     "wrong_json": Answer(200, b'"maintenance"', JSON),
 }
 
@@ -54,13 +53,24 @@ def _made(fault: Fault, clock: Clock, write: Callable[[Refused], Answer]) -> Ans
             return write(Refused(401, fault.text("code", "TOKEN_EXPIRED"), "AUTH"))
         case "rate_limited":
             return write(Refused(429, "TOO_MANY_REQUESTS", "COMMON", headers=_retry_after(fault, clock)))
-        case "redirect":
-            location = fault.text("location", "http://elsewhere.invalid/")
-            return Answer(int(fault.number("status", 302)), b"", None, (("location", location),))
+        case "unavailable" | "body" | "redirect":
+            return _as_told(fault, clock)
         case "gzip_bomb":
             return Answer(200, headers=(("content-encoding", "gzip"),), chunks=_zipped(size))
         case _:
             return Answer(200, chunks=_huge(size))
+
+
+def _as_told(fault: Fault, clock: Clock) -> Answer:
+    match fault.name:
+        case "unavailable":
+            return Answer(503, b"", None, _retry_after(fault, clock))
+        case "redirect":
+            location = fault.text("location", "http://elsewhere.invalid/")
+            return Answer(int(fault.number("status", 302)), b"", None, (("location", location),))
+        case _:
+            text = fault.text("text", "{}").encode(fault.text("encoding", "utf-8"))
+            return Answer(int(fault.number("status", 200)), text)
 
 
 def _retry_after(fault: Fault, clock: Clock) -> tuple[tuple[str, str], ...]:

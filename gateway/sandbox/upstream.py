@@ -63,7 +63,7 @@ def _read(sandbox: Sandbox, method: str, raw_path: str) -> Asked:
     api: Api = "v1" if raw_path.startswith("/v1") else "v2"
     path = _below_prefix(sandbox, api, raw_path.removeprefix(f"/{api}"))
     found = find(api, "GET" if method == "HEAD" else method, path)
-    fault = sandbox.faults.pick(api, found.route.operation) if found else None
+    fault = sandbox.faults.pick(api, found.route.operation, found.path.get("patient")) if found else None
     return Asked(api, path, found, fault)
 
 

@@ -251,6 +251,8 @@ def _bend_page(fault: Fault | None, page: TokenPage) -> TokenPage:
             return replace(page, messages=(), older=page.own if page.messages else page.older)
         case "token_loop":
             return replace(page, older=page.own if page.messages else page.older)
+        case "newer_loop":
+            return replace(page, newer=page.own if page.messages else page.newer)
         case _:
             return page
 

@@ -27,15 +27,15 @@ async def deliver(answer: Answer, fault: Fault | None, receive: Receive, send: S
         case "reset" | "stored_reset":
             await _reset(receive, send)
         case "reset_mid_body":
-            await _send_share(answer, 1 / 2, send)
+            await _send_share(answer, 1 / 2, send, sized=True)
             await asyncio.sleep(FLUSH_SECONDS)
             await _reset(receive, send)
-        case "truncated" if answer.chunks is not None:
-            await _send_share(answer, 2 / 3, send)
-            _connection(send).close()
-        case "truncated":
+        case "truncated" if answer.chunks is None:
             body = answer.body[: len(answer.body) * 2 // 3]
             await _send(answer, iter([body]), len(body) if sized else None, send)
+        case "truncated" | "cut":
+            await _send_share(answer, 2 / 3, send, sized=sized)
+            _connection(send).close()
         case "drip" if fault:
             await _drip(answer, fault, receive, send)
         case "hang" | "stored_hang" if fault:
@@ -98,11 +98,11 @@ async def _drip(answer: Answer, fault: Fault, receive: Receive, send: Send) -> N
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _send_share(answer: Answer, share: float, send: Send) -> None:
-    """Send a part of a body, of which the headers announce the whole."""
+async def _send_share(answer: Answer, share: float, send: Send, *, sized: bool) -> None:
+    """Send a part of a body, of which the headers announce the whole if it is ``sized``."""
     announced = dict(answer.headers).get("content-length", len(answer.body))
     left = int(int(announced) * share)
-    await send(_start(answer, None if answer.chunks is not None else len(answer.body)))
+    await send(_start(answer, len(answer.body) if sized and answer.chunks is None else None))
     for chunk in iter([answer.body]) if answer.chunks is None else answer.chunks:
         await send({"type": "http.response.body", "body": chunk[:left], "more_body": True})
         left -= len(chunk)

@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 
 from gateway.domain.connection import DEFAULT_PAGE, Filter, Patients, Window
 from gateway.domain.cursor import CursorKeys, Cursors
+from gateway.domain.deadline import within
 from gateway.domain.errors import BadInput, InvalidCursor, PageRefused, UpstreamTimeout
 from gateway.domain.model import Conversation, InstanceName, PatientRecord
 from gateway.domain.pages import Numbered, PatientPage
 from gateway.domain.ports import Welkin
 from gateway.domain.target import Position
+from gateway.services.walking import FOR_CALLS
 
 _SIZE = 100
 """Patients in one upstream page: the most that v2 documents (D2)."""
@@ -49,8 +51,9 @@ class PatientList:
         cursors = Cursors(self._keys, Conversation(self._instance, ""), purpose=("patients", search or ""))
         after = None if window.after is None else cursors.read(window.after, Filter())
         try:
-            async with asyncio.timeout(self._deadline):
-                found = await self._collect(search, after, count + 1)
+            with within(self._deadline * FOR_CALLS):
+                async with asyncio.timeout(self._deadline):
+                    found = await self._collect(search, after, count + 1)
         except TimeoutError as error:
             raise UpstreamTimeout("Welkin did not answer in time.") from error
         edges = tuple(

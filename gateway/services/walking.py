@@ -12,7 +12,7 @@ from gateway.domain.scan import Walk
 
 T = TypeVar("T")
 
-_FOR_CALLS = 0.9
+FOR_CALLS = 0.9
 """The share of the time in which calls must end, so that their error, or an older copy, still answers."""
 
 
@@ -25,7 +25,7 @@ async def drive(walk: Walk[T], source: Source, deadline: float) -> T:
         GatewayError: what a read raises.
     """
     try:
-        with within(deadline * _FOR_CALLS):
+        with within(deadline * FOR_CALLS):
             async with asyncio.timeout(deadline):
                 return await _answer(walk, source)
     except PageRefused as error:

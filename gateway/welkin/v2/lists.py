@@ -94,7 +94,12 @@ class NumberedList:
             if moved.number != at.number:  # the server counted in its own size, and went elsewhere
                 listed = await self._list(moved)
             at = moved
-        return self.habits.take(listed, at)
+        reading = self.habits.take(listed, at)
+        if not reading.seen.count and at.number * at.size < (reading.seen.total or 0):
+            raise UpstreamBadResponse(
+                f"Welkin's page is empty, and its totals say otherwise ({self.operation})."
+            )
+        return reading
 
     async def _list(self, at: Numbered) -> Listed:
         listed = await self.load(at)

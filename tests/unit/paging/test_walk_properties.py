@@ -335,7 +335,7 @@ def test_an_upstream_that_gives_one_page_whatever_is_asked_is_told_from_a_long_c
     assert upstream.requests < 50
 
 
-def test_links_that_run_in_a_circle_end_a_walk_with_every_message_shown_once():
+def test_links_that_run_in_a_circle_are_no_end_of_the_list():
     class Circle(LinkedUpstream):
         def _page(self, ref):
             page = super()._page(ref)
@@ -345,7 +345,26 @@ def test_links_that_run_in_a_circle_end_a_walk_with_every_message_shown_once():
     for _ in range(8):
         upstream.arrive(1)
 
-    cut = Reader(upstream).run(paging.older(50, Bounds()))
+    shown = Reader(upstream).run(paging.older(5, Bounds()))
 
-    assert ids(cut) == upstream.newest_first
-    assert not cut.has_next
+    assert ids(shown) == upstream.newest_first[:5]
+    assert shown.has_next
+    with pytest.raises(UpstreamBadResponse):
+        Reader(upstream).run(paging.older(50, Bounds()))
+
+
+def test_an_upstream_that_shows_one_page_under_every_number_is_told_of():
+    class Stuck(NumberedUpstream):
+        def page(self, ref):
+            page = super().page(ref)
+            if not isinstance(ref, Numbered):
+                return page
+            newest = super().page(Numbered(0, ref.size))
+            return replace(newest, ref=ref, older=ref.step_older(1), newer=ref.step_older(-1))
+
+    upstream = Stuck(3)
+    for _ in range(8):
+        upstream.arrive(1)
+
+    with pytest.raises(UpstreamBadResponse):
+        Reader(upstream).run(paging.newer(5, Bounds()))

@@ -105,14 +105,29 @@ def test_a_rule_strikes_only_its_own_operation_and_version(served, api, read):
         ),
     ],
 )
-def test_a_rate_limit_says_when_to_come_back_in_either_form_or_not_at_all(served, read, args, check):
-    strike(served, "rate_limited", args=args)
+@pytest.mark.parametrize("fault", ["rate_limited", "unavailable"])
+def test_a_refusal_says_when_to_come_back_in_either_form_or_not_at_all(served, read, args, check, fault):
+    strike(served, fault, args=args)
 
     assert check(read().headers.get("retry-after"))
 
 
-@pytest.mark.parametrize("fault", ["reset", "reset_mid_body", "stored_reset"])
-def test_a_reset_really_closes_the_connection(served, read, fault):
+def test_any_body_can_be_answered(served, read):
+    strike(served, "body", args={"text": "[é", "encoding": "latin-1", "status": 201})
+
+    answer = read()
+
+    assert (answer.status_code, answer.content) == (201, b"[\xe9")
+
+
+def test_a_rule_can_be_about_one_patient_alone(served, read):
+    strike(served, "server_error", patientId=EMPTY, times=None)
+
+    assert (read(LONG).status_code, read(EMPTY).status_code) == (200, 500)
+
+
+@pytest.mark.parametrize("fault", ["reset", "reset_mid_body", "stored_reset", "cut"])
+def test_an_answer_that_breaks_off_really_closes_the_connection(served, read, fault):
     strike(served, fault)
 
     with pytest.raises((httpx2.ReadError, httpx2.RemoteProtocolError)):
@@ -279,6 +294,16 @@ def test_a_token_loop_never_ends(served):
     again = served.v1(f"/patients/{LONG}/chat", params={"pageToken": token}).json()
 
     assert (again["content"], again["meta"]["nextPageToken"]) == (page["content"], token)
+
+
+def test_a_newer_loop_never_ends(served):
+    strike(served, "newer_loop", times=None)
+    page = served.v1(f"/patients/{LONG}/chat", params={"pageSize": 5}).json()
+    token = page["meta"]["prevPageToken"]
+
+    again = served.v1(f"/patients/{LONG}/chat", params={"pageToken": token}).json()
+
+    assert (again["content"], again["meta"]["prevPageToken"]) == (page["content"], token)
 
 
 def test_a_loop_in_v2_is_the_first_page_for_ever(served):
