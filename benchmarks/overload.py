@@ -1,0 +1,224 @@
+"""What becomes of three times as many requests as the gateway can answer.
+
+    python -m benchmarks.overload [--seconds 60] [--callers 64] [--report FILE]
+
+Finds the capacity with a closed loop of callers, then offers three times as many requests a second
+without waiting for answers, then half of the capacity again. Prints the answers that were good (goodput),
+how long it took to refuse the others, `/healthz` throughout, and the time until all is well again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from benchmarks import processes
+from benchmarks.caller import Answered, Caller
+from benchmarks.processes import INSTANCES
+
+FACTOR = 3
+WARM_SECONDS = 3.0
+BACK_SECONDS = 8.0
+LATE_SECONDS = 10.0
+"""An answer later than this is none."""
+
+QUERY = """query($id: ID!) { patient(patientId: $id) { messages(first: 20) {
+    nodes { id createdAt body sender { kind } } pageInfo { hasNextPage endCursor } } } }"""
+
+
+@dataclass(slots=True)
+class Stretch:
+    """What was answered in one stretch of time."""
+
+    name: str
+    seconds: float = 0.0
+    good: list[float] = field(default_factory=list)
+    shed: list[float] = field(default_factory=list)
+    without_retry_after: int = 0
+    other: Counter[str] = field(default_factory=Counter)
+    healthz: list[float] = field(default_factory=list)
+
+    def take(self, answered: Answered, took: float) -> None:
+        """Keep one answer."""
+        if answered.status == 200 and b'"errors"' not in answered.body:
+            self.good.append(took)
+        elif answered.status == 503:
+            self.shed.append(took)
+            self.without_retry_after += b"retry-after" not in answered.head.lower()
+        else:
+            self.other[str(answered.status)] += 1
+
+    @property
+    def goodput(self) -> float:
+        """Good answers a second."""
+        return len(self.good) / self.seconds if self.seconds else 0.0
+
+    def told(self) -> dict[str, Any]:
+        """Put it into JSON."""
+        return {
+            "stretch": self.name,
+            "seconds": round(self.seconds, 1),
+            "good_a_second": round(self.goodput, 1),
+            "good_ms": percentiles(self.good),
+            "shed": len(self.shed),
+            "shed_ms": percentiles(self.shed),
+            "shed_without_retry_after": self.without_retry_after,
+            "other": dict(self.other),
+            "healthz_ms": percentiles(self.healthz),
+        }
+
+
+def percentiles(seconds: list[float]) -> dict[str, float]:
+    """Give the usual ones, in milliseconds."""
+    ranked = sorted(seconds)
+    if not ranked:
+        return {}
+    return {
+        name: round(ranked[min(len(ranked) - 1, int(len(ranked) * share))] * 1000, 1)
+        for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
+    }
+
+
+class Load:
+    """Offers requests; every caller is a connection."""
+
+    def __init__(self, host: str, path: str, patient: str) -> None:
+        self._host = host
+        body = json.dumps({"query": QUERY, "variables": {"id": patient}}).encode()
+        self._request = (
+            f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\n\r\n"
+        ).encode() + body
+        self._idle: list[Caller] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def closed(self, stretch: Stretch, callers: int, seconds: float) -> None:
+        """Let every caller ask again as soon as it was answered."""
+        until = time.monotonic() + seconds
+
+        async def one() -> None:
+            while time.monotonic() < until:
+                await self._ask(stretch)
+
+        await self._timed(stretch, asyncio.gather(*(one() for _ in range(callers))))
+
+    async def open(self, stretch: Stretch, rate: float, seconds: float) -> None:
+        """Ask so often, whatever is answered."""
+        began = time.monotonic()
+
+        async def offer() -> None:
+            number = 0
+            while (passed := time.monotonic() - began) < seconds:
+                while number < passed * rate:
+                    number += 1
+                    task = asyncio.create_task(self._ask(stretch))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+                await asyncio.sleep(0.005)
+
+        await self._timed(stretch, offer())
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LATE_SECONDS)
+
+    async def _timed(self, stretch: Stretch, running: Awaitable[Any]) -> None:
+        began = time.monotonic()
+        watching = asyncio.create_task(self._watch(stretch))
+        await running
+        stretch.seconds = time.monotonic() - began
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    async def _watch(self, stretch: Stretch) -> None:
+        request = f"GET /healthz HTTP/1.1\r\nhost: {self._host}\r\n\r\n".encode()
+        while True:
+            began = time.monotonic()
+            caller = await Caller.dial(self._host)
+            await caller.ask(request)
+            caller.close()
+            stretch.healthz.append(time.monotonic() - began)
+            await asyncio.sleep(0.2)
+
+    async def _ask(self, stretch: Stretch) -> None:
+        began = time.monotonic()
+        caller: Caller | None = None
+        try:
+            async with asyncio.timeout(LATE_SECONDS):
+                caller = self._idle.pop() if self._idle else await Caller.dial(self._host)
+                answered = await caller.ask(self._request)
+        except (OSError, TimeoutError) as error:
+            stretch.other[type(error).__name__] += 1
+            if caller is not None:
+                caller.close()
+            return
+        stretch.take(answered, time.monotonic() - began)
+        if caller.open:
+            self._idle.append(caller)
+
+
+async def measure(load: Load, callers: int, seconds: float) -> tuple[list[Stretch], float]:
+    """Play the stretches; give them, and the seconds until the gateway was well again."""
+    capacity, over, back = Stretch("capacity"), Stretch("three times as much"), Stretch("half as much")
+    await load.closed(Stretch("warm-up"), callers, WARM_SECONDS)
+    await load.closed(capacity, callers, min(seconds, 15.0))
+    await load.open(over, FACTOR * capacity.goodput, seconds)
+    recovered = await recovery(load.closed)
+    await load.open(back, capacity.goodput / 2, BACK_SECONDS)
+    return [capacity, over, back], recovered
+
+
+async def recovery(ask: Callable[[Stretch, int, float], Awaitable[None]]) -> float:
+    """Give the seconds until ten requests in a row are answered well and soon."""
+    began = time.monotonic()
+    while (took := time.monotonic() - began) < 30:
+        look = Stretch("recovery")
+        await ask(look, 1, 0.1)
+        if look.good and not look.shed and not look.other and max(look.good) < 0.25:
+            return took
+    return took
+
+
+def main() -> int:
+    """Measure, print, and judge."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--callers", type=int, default=64)
+    parser.add_argument("--cache", type=float, default=0, help="the gateway's cache.ttl_seconds")
+    parser.add_argument("--report", type=Path)
+    wish = parser.parse_args()
+    processes.many_descriptors()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        more = f"[cache]\nttl_seconds = {wish.cache:g}"
+        with processes.both(folder, more=more) as (server, url, _):
+            load = Load(url.removeprefix("http://"), f"/{INSTANCES['v2']}/graphql", LONG)
+            stretches, recovered = uvloop.run(measure(load, wish.callers, wish.seconds))
+            peak = processes.peak_memory_kib(server.pid) / 1024
+    told = {
+        "stretches": [each.told() for each in stretches],
+        "goodput_to_capacity": round(stretches[1].goodput / stretches[0].goodput, 2),
+        "recovery_seconds": round(recovered, 2),
+        "peak_mib": round(peak, 1),
+    }
+    text = json.dumps(told, indent=2)
+    print(text)
+    if wish.report is not None:
+        wish.report.write_text(text)
+    return 0 if told["goodput_to_capacity"] >= 0.8 and recovered <= 5 else 1
+
+
+LONG = "7272b601-bb09-4abf-87c0-ade48ddfaea0"
+"""The sandbox's patient with a long conversation."""
+
+if __name__ == "__main__":
+    sys.exit(main())
