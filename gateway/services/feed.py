@@ -31,6 +31,9 @@ _LOOKS_AFTER_A_WAKE = (0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0)
 _FIRST_RETRY = 0.5
 _LONGEST_WAIT = 300.0
 _BATCH = 200
+_LONGEST_SHARE = 0.5
+"""How long a read of the newest message waits for the one before it, in seconds."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +56,8 @@ class Feed:
         self._woken = asyncio.Event()
         self._moved = asyncio.Event()
         self._edges: dict[Placed, Edge] = {}
+        self._newest: asyncio.Task[Placed | None] | None = None
+        self._newest_next: asyncio.Task[Placed | None] | None = None
         self._reading: dict[Position | None, asyncio.Task[Cut]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -62,7 +67,7 @@ class Feed:
 
     async def stop(self) -> None:
         """End the watch and the reads that nobody waits for."""
-        for task in (self._task, *self._reading.values()):
+        for task in (self._task, self._newest, self._newest_next, *self._reading.values()):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -96,6 +101,16 @@ class Feed:
             known = self._edges[placed] = make()
         return known
 
+    async def newest(self) -> Placed | None:
+        """Give the newest message there is now, not the newest in a copy.
+
+        Who asks while it is being read shares the next read, so that a crowd that comes costs a few.
+        """
+        if self._newest_next is None:
+            self._newest_next = asyncio.create_task(self._read_newest(self._newest))
+            self._newest_next.add_done_callback(_seen)
+        return await asyncio.shield(self._newest_next)
+
     async def newer_than(self, position: Position | None, *, anew: bool = False) -> Cut:
         """Read the messages next to a position on the newer side, newest first, at most 200.
 
@@ -110,6 +125,14 @@ class Feed:
             self._reading[position] = task
             task.add_done_callback(lambda done: self._read(position, done))
         return await asyncio.shield(task)
+
+    async def _read_newest(self, before: asyncio.Task[Placed | None] | None) -> Placed | None:
+        if before is not None:
+            await asyncio.wait({before}, timeout=_LONGEST_SHARE)
+        self._newest, self._newest_next = self._newest_next, None
+        walk = paging.older(1, Bounds(), not_before=self._source.now())
+        cut = await drive(walk, self._source, self._deadline)
+        return cut.placed[0] if cut.placed else None
 
     async def beyond(self, tick: int, at_most: float | None = None) -> None:
         """Wait until the conversation moves on from a tick, or the time (seconds) is up."""
@@ -187,3 +210,8 @@ class Feed:
             del self._reading[position]
         if not task.cancelled():
             task.exception()  # looked at, also where every listener has gone
+
+
+def _seen(task: asyncio.Task[Placed | None]) -> None:
+    if not task.cancelled():
+        task.exception()  # looked at, also where every caller has gone

@@ -112,7 +112,7 @@ class Live:
         source = self._reads.conversation(patient_id)
         feed = self._join(patient_id, "", source)
         try:
-            place = await self._begin(source, start)
+            place = await self._begin(feed, source, start)
             async with aclosing(self._tail(feed, place)) as tail:
                 async for placed in tail:
                     yield feed.edge(placed, partial(self._conversations.edge, cursors, placed, Filter()))
@@ -143,7 +143,7 @@ class Live:
         try:
             place = _Place(start, listed=start is not None)
             if after is not None:
-                place = await self._begin(source, start)
+                place = await self._begin(feed, source, start)
             async with aclosing(self._tail(feed, place)) as tail:
                 async for placed in tail:
                     cursors = self._conversations.cursors(placed.message.patient_id)
@@ -193,10 +193,10 @@ class Live:
             if anew:
                 pause = min(2 * pause, self._reconcile)
 
-    async def _begin(self, source: Source, start: Position | None) -> _Place:
+    async def _begin(self, feed: Feed, source: Source, start: Position | None) -> _Place:
         """Find the place to begin at: a cursor's, else the newest message there is now."""
         if start is None:
-            newest = await self._newest(source)
+            newest = await feed.newest()
             return _Place(None if newest is None else position(newest), listed=newest is not None)
         # A message of this version that is not listed is not listed yet, or not any more.
         if not start.foreign:

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from aiocache.base import BaseCache  # pyright: ignore[reportMissingTypeStubs] - aiocache ships none
@@ -82,7 +83,14 @@ class BoundedMemoryCache(BaseCache):
         self._weight += self._entries[key].weight
         while len(self._entries) > self._max_entries or self._weight > self._max_weight:
             self._drop(next(iter(self._entries)))
+        self._drop_expired()
         return True
+
+    def _drop_expired(self) -> None:
+        """Let go of a few that nobody asked for again; each new entry pays for two old ones."""
+        for key in list(islice(self._entries, 2)):
+            if self._entries[key].expires_at <= self._clock():
+                self._drop(key)
 
     async def _delete(self, key: str, _conn: Any = None) -> int:
         return int(self._drop(key))

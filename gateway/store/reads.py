@@ -129,11 +129,23 @@ class SharedReads:
         if copy is not None and copy.kept.began >= not_before and self._clock() < copy.fresh_until:
             return copy.kept
         flight = self._in_flight.get((scope, part))
+        if flight is not None and flight.serves(place, found.ticket, not_before):
+            try:
+                return await self._answer(place, flight, copy, not_before, kept=kept)
+            except UpstreamTimeout:
+                pass  # it had the deadline of who began it
+            newer = self._in_flight.get((scope, part))
+            flight = newer if newer is not flight else None
         if flight is None or not flight.serves(place, found.ticket, not_before):
             flight = self._start(place, found, load, also, keep=kept)
-        if not (kept and self._stale):
-            return await asyncio.shield(flight.task)
-        return await self._answer_or_copy(place, flight, copy, not_before)
+        return await self._answer(place, flight, copy, not_before, kept=kept)
+
+    async def _answer(
+        self, place: Place, flight: _Flight, copy: Copy[Any] | None, not_before: float, *, kept: bool
+    ) -> Kept[Any]:
+        if kept and self._stale:
+            return await self._answer_or_copy(place, flight, copy, not_before)
+        return await asyncio.shield(flight.task)
 
     async def aclose(self) -> None:
         """Wait for the reads that are still under way."""

@@ -298,3 +298,36 @@ def test_a_copy_that_may_stand_in_does_not_shorten_the_wait_for_an_upstream_that
         assert await told_stale(reads, source) == (1, None)
 
     run(scenario)
+
+
+def test_who_joins_a_call_that_runs_out_of_its_own_time_makes_the_next():
+    async def scenario() -> None:
+        source, reads = Source(), shared(ttl=0)
+        source.error = UpstreamTimeout("the first caller's deadline")
+        first = asyncio.create_task(reads.get("s", "a", source.load))
+        await asyncio.sleep(0.5)
+        joined = [asyncio.create_task(reads.get("s", "a", source.load)) for _ in range(10)]
+        await asyncio.sleep(0.6)
+        source.error = None
+
+        with pytest.raises(UpstreamTimeout):
+            await first
+        assert {kept.value for kept in await asyncio.gather(*joined)} == {0}
+        assert source.reads == 2
+
+    run(scenario)
+
+
+def test_memory_lets_go_of_copies_that_nobody_asks_for_again():
+    async def scenario() -> None:
+        clock = asyncio.get_running_loop().time
+        cache = BoundedMemoryCache(weigh=lambda _: 1, clock=clock)
+        for number in range(1_000):
+            await cache.set(f"old {number}", 0, ttl=30)
+        await asyncio.sleep(31)
+        for number in range(500):
+            await cache.set(f"new {number}", 0, ttl=30)
+
+        assert len(cache) == cache.weight == 500
+
+    run(scenario)
