@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.app import build, serving
 from gateway.app.starting import check_audit_file
@@ -50,7 +51,7 @@ def dev(
     upstream = create_sandbox(SandboxConfig(webhooks=hooks))
     gateway = _or_exit(lambda: build(settings))
     server = serving.GatewayServer(serving.configure(gateway.web), on_stop=gateway.drain)
-    companion = serving.Companion(serving.configure(upstream))
+    companion = serving.Companion(serving.configure(upstream, HttpToolsProtocol))
     serving.run_beside(server, listener, companion, sandbox_listener)
 
 
@@ -69,7 +70,7 @@ def sandbox(
     _say(f"Welkin sandbox: v1 below {url}/v1, v2 below {url}/v2, control below {url}/control")
     hooks = _webhooks(gateway.rstrip("/"), development(0, url, {})) if gateway else ()
     app = create_sandbox(SandboxConfig(webhooks=hooks))
-    serving.run(serving.GatewayServer(serving.configure(app)), listener)
+    serving.run(serving.GatewayServer(serving.configure(app, HttpToolsProtocol)), listener)
 
 
 @main.command()

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.app.http_protocol import PatientHttp
 from gateway.web.websocket_protocol import PatientSocket
@@ -140,7 +141,7 @@ class GatewayServer(uvicorn.Server):
     def _say_goodbye(self, *, sockets_too: bool) -> None:
         """Tell each connection once that it is its last request; a WebSocket ends by itself if it can."""
         for connection in list(self.server_state.connections):
-            if connection not in self._told and (sockets_too or isinstance(connection, PatientHttp)):
+            if connection not in self._told and (sockets_too or isinstance(connection, HttpToolsProtocol)):
                 self._told.add(connection)
                 connection.shutdown()
 
@@ -154,8 +155,8 @@ class Companion(GatewayServer):
         yield
 
 
-def configure(app: Any, http: type[PatientHttp] = PatientHttp) -> uvicorn.Config:
-    """Give uvicorn's configuration for an app."""
+def configure(app: Any, http: type[HttpToolsProtocol] = PatientHttp) -> uvicorn.Config:
+    """Give uvicorn's configuration for an app. A sandbox, which breaks connections, needs uvicorn's own."""
     return uvicorn.Config(
         app,
         http=http,

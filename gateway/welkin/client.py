@@ -67,10 +67,12 @@ class Client:
         self._base = upstream.base_url.rstrip("/")
         self._timeout = upstream.timeout_seconds
         self._transport = transport or Transport(
-            max_calls=upstream.max_calls, max_body_bytes=upstream.max_body_bytes
+            max_calls=upstream.max_calls, max_body_bytes=upstream.max_body_bytes, ca_file=upstream.ca_file
         )
         self._downloads = Downloads(
-            max_calls=max(1, upstream.max_calls // 4), max_bytes=upstream.max_file_bytes
+            max_calls=max(1, upstream.max_calls // 4),
+            max_bytes=upstream.max_file_bytes,
+            ca_file=upstream.ca_file,
         )
         self._tokens = tokens or Tokens()
         self._attempts = Attempts(
@@ -101,16 +103,26 @@ class Client:
         return await _translated(body, operation, translate)
 
     async def search(
-        self, operation: str, path: str, fields: Mapping[str, object], translate: Callable[[object], T]
+        self,
+        operation: str,
+        path: str,
+        fields: Mapping[str, object],
+        translate: Callable[[object], T],
+        *,
+        may_be_empty: bool = True,
     ) -> T:
-        """POST a question that changes nothing, and translate its JSON; no body at all is an empty list.
+        """POST a question that changes nothing, and translate its JSON.
+
+        ``may_be_empty``: no body at all is an empty list.
 
         Raises:
             GatewayError: as of a read.
         """
         call = Call(operation, "POST", self._base + path, _encoded(fields, "query"))
         body = await self._read(call, Asked.READ)
-        return await _translated(body.strip() or b"[]", operation, translate)
+        if may_be_empty and not body.strip():
+            body = b"[]"
+        return await _translated(body, operation, translate)
 
     async def download(self, operation: str, path: str, headers: Mapping[str, str]) -> Opened:
         """GET a resource whose body is handed on while it arrives. Whoever gets it leaves its pipe.

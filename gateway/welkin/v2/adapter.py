@@ -147,7 +147,11 @@ class WelkinV2:
         async def load(at: Numbered) -> Listed:
             fields = {**asked, "page": at.number, "size": at.size}
             return await self._client.search(
-                "search messages", path, fields, lambda answer: read_finds(answer, patient_id)
+                "search messages",
+                path,
+                fields,
+                lambda answer: read_finds(answer, patient_id),
+                may_be_empty=at.number == 0,  # no hits at all; a later page was linked to
             )
 
         return await _page(NumberedList("search messages", self._search_habits, "", load), at)
