@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Annotated, TypeAlias
 
 import strawberry
@@ -12,6 +13,7 @@ from gateway.domain.identity import check_upstream_id
 from gateway.graphql.arguments import PatientId, Token, check_token
 from gateway.graphql.connection import MessageEdge, edge_of
 from gateway.graphql.context import Info
+from gateway.graphql.event_answers import MAX_KEPT
 
 After: TypeAlias = Annotated[
     str | None,
@@ -19,6 +21,10 @@ After: TypeAlias = Annotated[
         description="A cursor of the same conversation; left out: newer than the moment of subscribing"
     ),
 ]
+
+
+_dressed = lru_cache(MAX_KEPT)(edge_of)
+"""Dressed once for all who get it; nothing changes what was dressed."""
 
 
 @strawberry.type(description="Everything that can be followed")
@@ -42,7 +48,7 @@ class Subscription:
         async with aclosing(tail):
             async for edge in tail:
                 info.context.start_event(edge)
-                yield edge_of(service.name, edge)
+                yield _dressed(service.name, edge, through_token=False)
 
     @strawberry.subscription(
         description="As `messageAdded`, for the conversation that a secure patient chat token opens; "
@@ -58,4 +64,4 @@ class Subscription:
         async with aclosing(tail):
             async for edge in tail:
                 info.context.start_event(edge)
-                yield edge_of(service.name, edge, through_token=True)
+                yield _dressed(service.name, edge, through_token=True)

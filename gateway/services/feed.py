@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 
 from gateway.domain import paging
@@ -136,13 +137,14 @@ class Feed:
 
     async def beyond(self, tick: int, at_most: float | None = None) -> None:
         """Wait until the conversation moves on from a tick, or the time (seconds) is up."""
-        if self.tick == tick:
-            moved = self._moved
-            try:
-                async with asyncio.timeout(at_most):
-                    await moved.wait()
-            except TimeoutError:
-                return
+        if self.tick != tick:
+            return
+        if at_most is None:  # the usual case, of thousands at once: no timer for each
+            await self._moved.wait()
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most):
+                await self._moved.wait()
 
     def move_on(self, fresh: float) -> None:
         """Tell the listeners to read on, with copies not older than ``fresh``."""
