@@ -18,7 +18,8 @@ from gateway.graphql.event_answers import MAX_KEPT
 After: TypeAlias = Annotated[
     str | None,
     strawberry.argument(
-        description="A cursor of the same conversation; left out: newer than the moment of subscribing"
+        description="A cursor of the same conversation; left out: newer than the moment of subscribing. "
+        "Over event streams a `Last-Event-ID` header counts before it"
     ),
 ]
 
@@ -33,7 +34,8 @@ class Subscription:
 
     @strawberry.subscription(
         description="Every message newer than `after`, oldest first, each once. "
-        "What was missed while the client was away is replayed first"
+        "What was missed while the client was away is replayed first; after 10,000 messages without "
+        "having caught up, `REFETCH_REQUIRED` tells to read the conversation anew"
     )
     async def message_added(
         self,

@@ -15,12 +15,13 @@ import graphql
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.graphql import nodes
 
 from gateway.sandbox.conversations import FILE_PICTURE, LONG, SHORT
+from tests.conformance.bounds import bounded
 from tests.reliability.product import PATHS, SERVICE, Product, product
 
 SDL = Path(__file__).parents[2] / "schema" / "schema.graphql"
@@ -42,15 +43,6 @@ CALLERS = {
     "UNSUPPORTED_BY_UPSTREAM",
 }
 """Codes of what is the caller's doing. A document that fits the schema is never refused for its form."""
-
-bounded = settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +69,7 @@ def in_known_places(document: str, patient_id: str) -> str:
 def test_whatever_fits_the_schema_gets_an_answer_that_fits_it(running, calls, name: str, version: str):
     operation = OPERATIONS[name]
 
-    @bounded
+    @bounded(25)
     @given(case=operation.as_strategy(), known=st.sampled_from([SHORT, LONG, ""]))
     def check(case: Any, known: str) -> None:
         if known:

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from gateway.sandbox import Sandbox, create_sandbox
 from gateway.sandbox.conversations import FILE_PICTURE, FILES, LONG, PATIENTS
 from gateway.sandbox.knobs import AttachmentStyle, Envelope, SenderStyle, TimeStyle
+from tests.conformance.bounds import bounded
 from tests.serving import serve
 
 FOLDER = Path(__file__).parents[2] / "openapi"
@@ -36,15 +37,6 @@ OPERATIONS = {
     for version, schema in SCHEMAS.items()
     for operation in (result.ok() for result in schema.get_all_operations())
 }
-
-bounded = settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +89,7 @@ def without_made_up_references(case: Any, name: str) -> None:
 def test_right_requests_get_what_is_documented(running, name):
     version, operation = OPERATIONS[name]
 
-    @bounded
+    @bounded(25)
     @given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE), data=st.data())
     def check(case, data):
         in_known_places(case, data)
@@ -138,7 +130,7 @@ def test_wrong_requests_get_a_documented_refusal(running, name):
     """The bearer is always good here, so a case with nothing else wrong is not held to be accepted."""
     version, operation = OPERATIONS[name]
 
-    @bounded
+    @bounded(25)
     @given(case=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE), data=st.data())
     def check(case, data):
         if data.draw(st.booleans()):
