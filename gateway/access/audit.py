@@ -11,7 +11,7 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -82,16 +82,24 @@ class Audit:
     """The trail of one process. ``sink`` is a path, "-" for standard output, or "" for no trail at all.
 
     ``strict``: what cannot be written down is not shown. Otherwise it is shown, and ``failures`` grows.
+    ``key`` hashes ids, except for the instances that have a key of their own in ``keys``.
     ``clock`` gives Unix seconds; times in the trail never go back even where it does.
 
     Raises:
-        ValueError: the key is too short to protect ids, which can be guessed.
+        ValueError: a key is too short to protect ids, which can be guessed.
     """
 
     def __init__(
-        self, sink: str, *, key: bytes, strict: bool = False, clock: Callable[[], float] = time.time
+        self,
+        sink: str,
+        *,
+        key: bytes,
+        keys: Mapping[InstanceName, bytes] | None = None,
+        strict: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        if len(key) < _MIN_KEY_BYTES:
+        self._keys = dict(keys or {})
+        if min(map(len, (key, *self._keys.values()))) < _MIN_KEY_BYTES:
             raise ValueError(f"The audit key must have at least {_MIN_KEY_BYTES} bytes.")
         self._key = key
         self._strict = strict
@@ -164,7 +172,8 @@ class Audit:
     def hashed(self, kind: str, instance: InstanceName | None, value: str) -> str:
         """Give the keyed hash that stands for an id; ``kind`` is "patient" or "file"."""
         text = json.dumps([kind, str(instance or ""), value])
-        return hmac.digest(self._key, text.encode(), "sha256").hex()[:_HASH_DIGITS]
+        key = self._key if instance is None else self._keys.get(instance, self._key)
+        return hmac.digest(key, text.encode(), "sha256").hex()[:_HASH_DIGITS]
 
     def name_of(self, principal: Principal, instance: InstanceName) -> str:
         """Give the id of a caller; that of a patient who reads what is their own is hashed."""

@@ -159,7 +159,8 @@ class GuardedInstance:
             act.ask(Scope.READ)
             if self._principal.patients is not None:  # whose it is stands in its messages alone
                 newest = await self._service.portal_messages(token, Window(first=1))
-                act.ask_patient(newest.edges[0].message.patient_id if newest.edges else "")
+                act.patient_id = newest.edges[0].message.patient_id if newest.edges else None
+                act.ask_patient(act.patient_id or "")
             found = await self._service.portal_messages(token, window)
             for edge in found.edges:
                 act.patient_id = edge.message.patient_id

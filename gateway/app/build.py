@@ -11,7 +11,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from gateway.app import gauges
+from gateway.app import metrics
 from gateway.app.entrance import Entrance, build_entrance
 from gateway.app.instances import Built, build_instance
 from gateway.app.keeping import Keeping
@@ -112,12 +112,12 @@ def _metrics_token(settings: Settings) -> bytes | None:
 
 def _registry(built: Sequence[Built], keeping: Keeping, entrance: Entrance) -> CollectorRegistry:
     registry = CollectorRegistry()
-    gauges.show_instances(registry, built)
-    gauges.show_audit(registry, lambda: entrance.audit.failures)
+    metrics.show_instances(registry, built)
+    metrics.show_audit(registry, lambda: entrance.audit.failures)
     if entrance.keys_of_issuer is not None:
-        gauges.show_keys(registry, entrance.keys_of_issuer)
+        metrics.show_keys(registry, entrance.keys_of_issuer)
     if keeping.redis is not None:
-        gauges.show_store(registry, keeping.redis)
+        metrics.show_store(registry, keeping.redis)
     return registry
 
 

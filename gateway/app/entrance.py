@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hmac
-import time
+import logging
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from gateway.access.audit import Audit
 from gateway.access.authenticate import Authenticator
@@ -16,28 +19,11 @@ from gateway.access.jwks_source import FileKeys, UrlKeys
 from gateway.access.jwt import JwtVerifier
 from gateway.access.keys import ApiKeys, configured_key
 from gateway.domain.access import Principal
-from gateway.domain.errors import Unauthenticated
 from gateway.domain.model import InstanceName
 from gateway.graphql.ports import InstanceService
 from gateway.settings import ConfigurationError, JwtSettings, Settings
 
-_REFUSALS_PER_SECOND = 50
-
-
-class RefusalLog:
-    """How many refusals are written down: a flood of wrong credentials must not fill the trail."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._written = 0
-
-    def take(self) -> bool:
-        """Tell whether one more is written."""
-        second = int(time.monotonic())
-        if second != self._second:
-            self._second, self._written = second, 0
-        self._written += 1
-        return self._written <= _REFUSALS_PER_SECOND
+logger = logging.getLogger("gateway.app.entrance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +33,6 @@ class Entrance:
     authenticator: Authenticator
     audit: Audit
     keys_of_issuer: Jwks | None
-    refusals: RefusalLog
-
-    async def authenticate(self, authorization: bytes | None, api_key: bytes | None) -> Principal:
-        """Tell who is calling, and write down who is not let in.
-
-        Raises:
-            Unauthenticated: nobody we know.
-        """
-        try:
-            return await self.authenticator.authenticate(authorization, api_key)
-        except Unauthenticated:
-            if self.refusals.take():
-                self.audit.refused(None, "")
-            raise
 
     def admit(self, service: InstanceService, principal: Principal, request_id: str) -> InstanceService:
         """Give an instance as one principal may see it."""
@@ -87,13 +59,12 @@ def build_entrance(settings: Settings) -> Entrance:
         if settings.auth.jwt is not None and issuer is not None:
             jwt = JwtVerifier(_options(settings.auth.jwt), issuer)
         authenticator = Authenticator(keys, jwt, everybody=not modes)
-        telemetry = settings.telemetry
-        audit = Audit(telemetry.audit_file, key=_audit_key(settings), strict=telemetry.audit_strict)
+        audit = _audit(settings)
     except (ValueError, OSError) as error:
         raise ConfigurationError(
             f"The configuration cannot be used:\n  auth or telemetry: {error}"
         ) from error
-    return Entrance(authenticator, audit, issuer, RefusalLog())
+    return Entrance(authenticator, audit, issuer)
 
 
 def _keys(settings: Settings) -> ApiKeys:
@@ -124,6 +95,25 @@ def _options(jwt: JwtSettings) -> JwtOptions:
     )
 
 
-def _audit_key(settings: Settings) -> bytes:
-    chosen = settings.telemetry.audit_key or settings.instances[0].secret
-    return hmac.digest(chosen.get_secret_value().encode(), b"welkin-gateway audit key", "sha256")
+def _audit(settings: Settings) -> Audit:
+    """Build the trail. Without a key of its own, ids of each instance are hashed by that one's secret.
+
+    So the order of the instances, or another one among them, changes no hash.
+    """
+    telemetry = settings.telemetry
+    if telemetry.audit_key:
+        key, keys = _audit_key(telemetry.audit_key), dict[InstanceName, bytes]()
+    else:
+        key = secrets.token_bytes()  # no line has an id of no instance
+        keys = {
+            InstanceName(each.tenant, each.instance): _audit_key(each.secret) for each in settings.instances
+        }
+        if telemetry.audit_file:
+            logger.warning(
+                "telemetry.audit_key is not set: hashes in the audit trail change with an instance's secret"
+            )
+    return Audit(telemetry.audit_file, key=key, keys=keys, strict=telemetry.audit_strict)
+
+
+def _audit_key(secret: SecretStr) -> bytes:
+    return hmac.digest(secret.get_secret_value().encode(), b"welkin-gateway audit key", "sha256")

@@ -40,20 +40,27 @@ HURRY_SECONDS = 1.0
 STREAM_SECONDS = 2.0
 """How long WebSockets may take to say their own goodbye before the server says it."""
 
-CLOSE_SECONDS = 3.0
+LATEST_SECONDS = 11.0
+"""The same from the stop's beginning: a long ``drain_seconds`` leaves the requests less."""
+
+CLOSE_SECONDS = 2.0
 """For the app to close what it opened."""
 
 LAST_RESORT_SECONDS = 14.5
 """From the stop's beginning to an exit whatever hangs, a thread that never returns included."""
 
+ACCEPTED_AT_ONCE = 16
+"""Connections taken in one round of the event loop, see `repeated`."""
+
 _TICK = 0.05
 _VANISHED_SECONDS = 25
 """After which a peer that answers nothing is given up."""
 
-_THRESHOLDS = (2_000, 20, 50)
+_THRESHOLDS = (2_000, 20, 10)
 """For the garbage collector: a look at 2,000 new objects takes 1 ms, at 20,000 it would take 25.
 
-Seldom matters for the last number: a full collection looks at everything that lives.
+A full collection looks at everything that lives. Python makes none before a quarter of that is new, so with
+much alive it is seldom whatever the last number; with little alive a large one only lets garbage pile up.
 """
 
 
@@ -102,6 +109,7 @@ class GatewayServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End everything, in order and in time."""
         logger.info("stopping")
+        latest = asyncio.get_running_loop().time() + LATEST_SECONDS
         if self._signalled:
             _exit_at_last()
         if self._on_stop is not None:
@@ -113,12 +121,12 @@ class GatewayServer(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
-        await self._finish_requests()
+        await self._finish_requests(latest)
         with suppress(TimeoutError):
             await asyncio.wait_for(self.lifespan.shutdown(), CLOSE_SECONDS)
         logger.info("stopped")
 
-    async def _finish_requests(self) -> None:
+    async def _finish_requests(self, latest: float) -> None:
         state, loop = self.server_state, asyncio.get_running_loop()
         began = loop.time()
         hurried_at: float | None = None
@@ -127,7 +135,8 @@ class GatewayServer(uvicorn.Server):
             if self._hurried.is_set() and hurried_at is None:
                 hurried_at = now
             self._say_goodbye(sockets_too=now - began > STREAM_SECONDS or hurried_at is not None)
-            if now - began > STOP_SECONDS or (hurried_at is not None and now - hurried_at > HURRY_SECONDS):
+            late = now > min(latest, began + STOP_SECONDS)
+            if late or (hurried_at is not None and now - hurried_at > HURRY_SECONDS):
                 break
             await asyncio.sleep(_TICK)
         if tasks := set(state.tasks):
@@ -172,7 +181,7 @@ def configure(app: Any, http: type[HttpToolsProtocol] = PatientHttp) -> uvicorn.
 def run(server: GatewayServer, listener: socket.socket) -> None:
     """Serve until a signal ends it."""
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        runner.run(server.serve([listener]))
+        runner.run(server.serve(repeated(listener)))
 
 
 def run_beside(
@@ -183,7 +192,7 @@ def run_beside(
     async def both() -> None:
         task = asyncio.create_task(companion.serve([companions_listener]))
         try:
-            await server.serve([listener])
+            await server.serve(repeated(listener))
         finally:
             companion.hurry()
             companion.should_exit = True
@@ -210,6 +219,14 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def repeated(listener: socket.socket) -> list[socket.socket]:
+    """Give a listener several times: uvloop takes one connection from each in a round.
+
+    With much to do a round takes milliseconds, and connections would wait for seconds to be taken.
+    """
+    return [listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))]
 
 
 def _watch_peers(listener: socket.socket) -> None:

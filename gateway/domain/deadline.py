@@ -4,9 +4,8 @@ An operation may make many calls, one after the other, in tasks that it never se
 the context that they are created in, and so the deadline: a call that begins late gets what is left,
 not its full time again. Two kinds of task outlive their creator and are bound by it all the same:
 
-* a read that is shared has the deadline of the caller who began it. One who joins it later may have more
-  time left, and gets the timeout of the first; no call may take longer than its instance's
-  ``timeout_seconds`` anyway, so what is lost is at most the time between the two;
+* a read that is shared has the deadline of the caller who began it. Where it runs out, one who joined it
+  and has more time left makes the next call;
 * a token request takes its own full time, since everybody waits for its outcome.
 """
 
@@ -19,6 +18,25 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _end: ContextVar[float] = ContextVar("deadline", default=math.inf)
+
+
+_began: ContextVar[float | None] = ContextVar("operation began", default=None)
+
+
+@contextmanager
+def operation() -> Generator[None]:
+    """Take what is done inside for one operation, which has one deadline for all that it leads to."""
+    token = _began.set(asyncio.get_running_loop().time())
+    try:
+        yield
+    finally:
+        _began.reset(token)
+
+
+def left_of(seconds: float) -> float:
+    """Give what is left of so many seconds since this operation began; all, outside of one."""
+    began = _began.get()
+    return seconds if began is None else max(0.0, began + seconds - asyncio.get_running_loop().time())
 
 
 @contextmanager

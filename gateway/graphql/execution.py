@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from graphql import DocumentNode, OperationType
 
-from gateway.domain import staleness
+from gateway.domain import deadline, staleness
 from gateway.domain.errors import LimitExceeded
 from gateway.graphql.answers import Answer, JsonObject, answer_of
 from gateway.graphql.context import Context
@@ -103,12 +103,13 @@ class Executor:
         """Run a query or a mutation to its end."""
         request = operation.request
         stale = staleness.watch()
-        result = await self._schema.execute(
-            operation.text,
-            variable_values=request.variables,
-            context_value=_context(operation, service, request_id),
-            operation_name=request.operation_name,
-        )
+        with deadline.operation():
+            result = await self._schema.execute(
+                operation.text,
+                variable_values=request.variables,
+                context_value=_context(operation, service, request_id),
+                operation_name=request.operation_name,
+            )
         answer = answer_of(result, request_id)
         extensions: JsonObject = {}
         if self._show_cost and answer.began:

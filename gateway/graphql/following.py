@@ -14,6 +14,7 @@ from graphql.execution import (
     create_source_event_stream,  # pyright: ignore[reportUnknownVariableType] - partly typed
 )
 
+from gateway.domain import staleness
 from gateway.graphql.answers import Answer, JsonObject, answer_of
 from gateway.graphql.context import Context
 from gateway.graphql.errors import show_execution_error
@@ -68,11 +69,14 @@ class Follower:
         known = None if event is None else self._answers.find(asked, event)
         if known is not None:
             return known
+        stale = staleness.watch()
         result, is_pure = await show_event(executor, payload)
         if result.errors:
             self._report(result.errors, context.request_id)
         cursor = None if event is None else event.cursor
         answer = replace(answer_of(result, context.request_id), cursor=cursor)
+        if stale.seconds is not None:  # the patient's record, which may be shown with a message
+            answer.body["extensions"] = {"stale": {"seconds": round(stale.seconds, 3)}}
         if is_pure and event is not None:
             self._answers.keep(asked, event, answer)
         return answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.domain import paging
 from gateway.domain.connection import DEFAULT_PAGE, Connection, Edge, Filter, Window
 from gateway.domain.cursor import CursorKeys, Cursors
+from gateway.domain.deadline import left_of
 from gateway.domain.errors import InvalidCursor
 from gateway.domain.identity import check_upstream_id
 from gateway.domain.model import Conversation, InstanceName, Message
@@ -59,7 +60,7 @@ class Conversations:
             oldest=None if window.before is None else cursors.read(window.before, chosen),
             since=None if since is None else Instant(since),
         )
-        cut = await drive(_walk(window, bounds), source, self._deadline)
+        cut = await drive(_walk(window, bounds), source, left_of(self._deadline))
         edges = tuple(self.edge(cursors, placed, chosen or Filter()) for placed in cut.placed)
         return Connection(edges, has_next_page=cut.has_next, has_previous_page=cut.has_previous)
 
@@ -74,7 +75,7 @@ class Conversations:
             UpstreamError: Welkin did not do its part.
         """
         source = self._reads.portal(token)
-        newest = await drive(paging.older(1, Bounds()), source, self._deadline)
+        newest = await drive(paging.older(1, Bounds()), source, left_of(self._deadline))
         if not newest.placed:
             if window.after is not None or window.before is not None:
                 raise InvalidCursor("The cursor is not one that this gateway made for this conversation.")

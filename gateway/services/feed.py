@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
 
 from gateway.domain import paging
 from gateway.domain.connection import Edge
-from gateway.domain.errors import GatewayError, UpstreamError, UpstreamRateLimited
+from gateway.domain.errors import GatewayError, Overloaded, UpstreamError, UpstreamRateLimited
 from gateway.domain.model import Message, SenderKind
 from gateway.domain.pages import Newest
 from gateway.domain.paging import Bounds, Cut
@@ -160,6 +161,8 @@ class Feed:
                 await self._look()
                 retry = _FIRST_RETRY
                 pause = self._next_pause()
+            except Overloaded:  # nothing is wrong upstream: many want to look at once
+                pause = a_moment()
             except UpstreamError as error:
                 _log.warning("a feed could not look upstream: %s", error.code)
                 asked = error.retry_after or 0.0 if isinstance(error, UpstreamRateLimited) else 0.0
@@ -217,3 +220,8 @@ class Feed:
 def _seen(task: asyncio.Task[Placed | None]) -> None:
     if not task.cancelled():
         task.exception()  # looked at, also where every caller has gone
+
+
+def a_moment() -> float:
+    """Give a pause in seconds after which the line to Welkin may have room; drawn, so that few collide."""
+    return random.uniform(0.5, 1.5)  # noqa: S311 - jitter

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from gateway.domain.connection import Connection, Edge, Filter, Hits, Patients, Window
 from gateway.domain.cursor import CursorKeys, Seal
-from gateway.domain.errors import NotFound, Unsupported
+from gateway.domain.deadline import left_of, within
+from gateway.domain.errors import NotFound, Unsupported, UpstreamTimeout
 from gateway.domain.identity import check_upstream_id
 from gateway.domain.model import ApiVersion, Capability, InstanceName, PatientRecord
 from gateway.domain.ports import FileStream, Reads, Sends, Wakes, Welkin
@@ -17,6 +19,7 @@ from gateway.services.live import Live
 from gateway.services.patients import PatientList
 from gateway.services.search import Search
 from gateway.services.sending import Sending
+from gateway.services.walking import FOR_CALLS
 
 
 class Instance:
@@ -44,6 +47,7 @@ class Instance:
         self._welkin = welkin
         self._reads = reads
         self._wakes = wakes
+        self._deadline = deadline
         self._conversations = Conversations(
             name, welkin.api_version.value, reads, keys=cursor_keys, deadline=deadline
         )
@@ -93,9 +97,14 @@ class Instance:
         """
         check_upstream_id(patient_id, "patientId")
         try:
-            return await self._reads.patient(patient_id)
+            seconds = left_of(self._deadline)
+            with within(seconds * FOR_CALLS):
+                async with asyncio.timeout(seconds):
+                    return await self._reads.patient(patient_id)
         except NotFound:
             return None
+        except TimeoutError as error:
+            raise UpstreamTimeout("Welkin did not answer in time.") from error
 
     async def send(
         self, patient_id: str, body: str, attachment_id: str | None, idempotency_key: str | None

@@ -23,13 +23,13 @@ from functools import partial
 
 from gateway.domain import paging
 from gateway.domain.connection import Edge, Filter
-from gateway.domain.errors import InvalidCursor, RefetchRequired, UpstreamError
+from gateway.domain.errors import InvalidCursor, Overloaded, RefetchRequired, UpstreamError
 from gateway.domain.paging import Bounds, Cut
 from gateway.domain.ports import Reads, Source
 from gateway.domain.scan import Placed
 from gateway.domain.target import Position
 from gateway.services.conversations import Conversations, position
-from gateway.services.feed import Feed
+from gateway.services.feed import Feed, a_moment
 from gateway.services.walking import drive
 
 _REMEMBERED = 1_000
@@ -166,6 +166,9 @@ class Live:
             tick = feed.tick
             try:
                 cut = await feed.newer_than(place.position, anew=anew)
+            except Overloaded:  # the line to Welkin may be full of listeners who were all woken at once
+                await feed.beyond(tick, a_moment())
+                continue
             except UpstreamError:
                 await feed.beyond(tick, pause)
                 pause = min(2 * pause, self._reconcile)

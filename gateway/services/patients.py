@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from gateway.domain.connection import DEFAULT_PAGE, Filter, Patients, Window
 from gateway.domain.cursor import CursorKeys, Cursors
-from gateway.domain.deadline import within
+from gateway.domain.deadline import left_of, within
 from gateway.domain.errors import BadInput, InvalidCursor, PageRefused, UpstreamTimeout
 from gateway.domain.model import Conversation, InstanceName, PatientRecord
 from gateway.domain.pages import Numbered, PatientPage
@@ -51,8 +51,9 @@ class PatientList:
         cursors = Cursors(self._keys, Conversation(self._instance, ""), purpose=("patients", search or ""))
         after = None if window.after is None else cursors.read(window.after, Filter())
         try:
-            with within(self._deadline * FOR_CALLS):
-                async with asyncio.timeout(self._deadline):
+            seconds = left_of(self._deadline)
+            with within(seconds * FOR_CALLS):
+                async with asyncio.timeout(seconds):
                     found = await self._collect(search, after, count + 1)
         except TimeoutError as error:
             raise UpstreamTimeout("Welkin did not answer in time.") from error

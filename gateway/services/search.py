@@ -12,6 +12,7 @@ from dataclasses import replace
 from gateway.domain import paging
 from gateway.domain.connection import DEFAULT_PAGE, MAX_PAGE, Connection, Filter, Hit, Hits, Window
 from gateway.domain.cursor import CursorKeys, Cursors, Seal
+from gateway.domain.deadline import left_of
 from gateway.domain.errors import BadInput, NotFound, Unsupported
 from gateway.domain.identity import check_upstream_id
 from gateway.domain.model import Capability, Conversation, InstanceName
@@ -74,7 +75,7 @@ class Search:
         after = None if window.after is None else cursors.read(window.after, Filter())
         count = DEFAULT_PAGE if window.first is None else window.first
         walk = paging.older(count, Bounds(newest=after))
-        cut = await drive(walk, self._reads.search(query, patient_id), self._deadline)
+        cut = await drive(walk, self._reads.search(query, patient_id), left_of(self._deadline))
         hits = tuple(self._hit(cursors, placed) for placed in cut.placed)
         return Hits(hits, has_next_page=cut.has_next, has_previous_page=cut.has_previous)
 
@@ -94,7 +95,7 @@ class Search:
         hit = cursors.read(place, None)
         # A search shows archived messages only if the upstream's own default does, and so does this.
         source = self._reads.conversation(patient_id)
-        cut = await drive(paging.around(hit, older, newer), source, self._deadline)
+        cut = await drive(paging.around(hit, older, newer), source, left_of(self._deadline))
         if cut.lost:
             raise NotFound("The message is not in its conversation any more.")
         edges = tuple(self._conversations.edge(cursors, placed, Filter()) for placed in cut.placed)

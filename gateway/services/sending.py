@@ -28,6 +28,9 @@ from gateway.services.walking import drive
 _BASELINE = 200
 _BASELINE_SHARE = 0.2
 _POST_SHARE = 0.6
+_LEAST_SHARE = 0.3
+"""Of the time, for a post and a look at what became of it. With less a send does not begin."""
+
 _LOOKS = (0.0, 0.5, 1.0, 2.0)
 """Pauses in seconds before looking for a message whose send had no clear answer."""
 
@@ -107,7 +110,11 @@ class Sending:
         if key is None:
             return await self._post(patient_id, body, attachment_id, None, end)
         fingerprint = hashlib.sha256(repr((patient_id, body, attachment_id)).encode()).hexdigest()
-        claim = await self._sends.claim(f"{patient_id}/{key}", fingerprint)
+        try:
+            async with asyncio.timeout_at(end):
+                claim = await self._sends.claim(f"{patient_id}/{key}", fingerprint)
+        except TimeoutError as error:
+            raise Overloaded("Another send under this idempotencyKey is under way.") from error
         try:
             earlier = claim.earlier
             if earlier is None:
@@ -123,14 +130,19 @@ class Sending:
     async def _post(
         self, patient_id: str, body: str, attachment_id: str | None, claim: Claim | None, end: float
     ) -> SendRecord:
-        before = await self._listed(patient_id)
+        loop = asyncio.get_running_loop()
+        if end - loop.time() < self._deadline * _LEAST_SHARE:
+            raise _no_time_left()
+        before = await self._listed(patient_id, end)
+        if end - loop.time() < self._deadline * _LEAST_SHARE:
+            raise _no_time_left()
         if claim is not None:
             await claim.note(before)  # whatever happens from here on is unclear until it is known
         post = asyncio.create_task(self._welkin.send_message(patient_id, body, attachment_id))
         self._posts.add(post)
         post.add_done_callback(self._posted)
         try:
-            record = self._sent(patient_id, before, await self._answer(post))
+            record = self._sent(patient_id, before, await self._answer(post, end))
         except SendUnconfirmed:
             _log.warning("a send had no clear answer; looking for it in the conversation")
             self._live.wake(patient_id)
@@ -144,9 +156,10 @@ class Sending:
             await claim.note(record)
         return record
 
-    async def _answer(self, post: asyncio.Task[Message]) -> Message:
+    async def _answer(self, post: asyncio.Task[Message], end: float) -> Message:
         """Wait for the answer to a post, which goes on in any case."""
-        await asyncio.wait([post], timeout=self._deadline * _POST_SHARE)
+        left = end - asyncio.get_running_loop().time()
+        await asyncio.wait([post], timeout=min(self._deadline, left) * _POST_SHARE)
         if not post.done():
             raise SendUnconfirmed("Welkin did not answer in time.")
         return post.result()
@@ -171,12 +184,13 @@ class Sending:
         if len(self._ours) > _CONVERSATIONS:
             self._ours.popitem(last=False)
 
-    async def _listed(self, patient_id: str) -> SendRecord:
+    async def _listed(self, patient_id: str, end: float) -> SendRecord:
         """Give what is listed before a send, as the record of a send that is unclear still."""
         source = self._reads.conversation(patient_id)
         try:
             walk = paging.older(_BASELINE, Bounds(), not_before=source.now())
-            cut = await drive(walk, source, self._deadline * _BASELINE_SHARE)
+            left = end - asyncio.get_running_loop().time()
+            cut = await drive(walk, source, min(self._deadline, left) * _BASELINE_SHARE)
         except GatewayError:
             return SendRecord(None)
         hints = cut.placed[0].hints if cut.placed else ()
@@ -223,3 +237,7 @@ class Sending:
             if ours and message.external_id not in taken:
                 found.append(message)
         return found
+
+
+def _no_time_left() -> Overloaded:
+    return Overloaded("The turn of this send came too late; nothing was sent.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -79,6 +80,7 @@ class LimitSettings(Section):
     aliases: int = Field(default=15, ge=0, le=1_000)
     directives: int = Field(default=50, ge=0, le=1_000)
     tokens: int = Field(default=1_000, ge=10, le=100_000)
+    characters: int = Field(default=128 * 1024, ge=100, le=1024 * 1024)
     root_fields: int = Field(default=20, ge=1, le=1_000)
     cost: int = Field(default=10_000, ge=1, le=10_000)
     """Records that one operation may show."""
@@ -105,7 +107,7 @@ class Telemetry(Section):
     audit_strict: bool = True
     """Whether nothing is read while the audit trail cannot be written."""
     audit_key: SecretStr | None = None
-    """Hashes patients' ids in the audit trail; left out, one is derived from the instance's secret."""
+    """Hashes patients' ids in the audit trail; left out, each instance's secret does."""
     metrics_token: SecretStr | None = None
     """If given, /metrics is shown only to who sends it as a Bearer token."""
 
@@ -152,6 +154,8 @@ class InstanceSettings(Section):
     """Where upstream tokens come from, if not from the version's usual place below ``base_url``."""
     patients_segment: Literal["patients", "patient"] = "patients"
     """v1: the path segment before a patient's id; Welkin's own pages write both (D1)."""
+    ca_file: str = ""
+    """Certificates (PEM) that Welkin's has to be signed by, in place of those that the system trusts."""
     path_prefix: str = Field(
         default="/{tenant}/{instance}", pattern=r"^(/([A-Za-z0-9_-]+|\{tenant\}|\{instance\}))*$"
     )
@@ -166,6 +170,18 @@ class InstanceSettings(Section):
             return None
         check_url(url)
         return url.rstrip("/")
+
+    @field_validator("ca_file")
+    @classmethod
+    def _check_ca_file(cls, path: str) -> str:
+        if path:
+            try:
+                ssl.create_default_context(cafile=path)
+            except OSError as error:  # an SSLError is one
+                raise ValueError(
+                    f"no certificates in PEM can be read there ({type(error).__name__})"
+                ) from error
+        return path
 
     @model_validator(mode="after")
     def _check_version(self) -> InstanceSettings:

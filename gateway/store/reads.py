@@ -26,8 +26,8 @@ from typing import Any, TypeVar
 
 from aiocache.base import BaseCache  # pyright: ignore[reportMissingTypeStubs] - aiocache ships none
 
-from gateway.domain import staleness
-from gateway.domain.errors import UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
+from gateway.domain import deadline, staleness
+from gateway.domain.errors import Overloaded, UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
 from gateway.store.copies import Copies, Copy, Found, Kept, MemoryCopies, Place
 
 T = TypeVar("T")
@@ -35,7 +35,9 @@ T = TypeVar("T")
 _MAX_GENERATIONS = 100_000
 _SETTLING_SECONDS = 10.0
 _SETTLING_TTL = 1.0
-_DOWN = (UpstreamUnavailable, UpstreamTimeout, UpstreamRateLimited)
+_DOWN = (UpstreamUnavailable, UpstreamTimeout, UpstreamRateLimited, Overloaded)
+_WORTH_A_CALL = 0.1
+"""Seconds that a caller has to have longer than the call that it joined, to make one of its own."""
 _MOMENT = 0.05
 """The share of its patience that a caller has left once another one waited in vain."""
 
@@ -47,6 +49,7 @@ class _Flight:
     generation: int
     ticket: str | None
     began: float
+    until: float
     task: asyncio.Task[Kept[Any]]
 
     def serves(self, place: Place, ticket: str | None, not_before: float) -> bool:
@@ -133,7 +136,11 @@ class SharedReads:
             try:
                 return await self._answer(place, flight, copy, not_before, kept=kept)
             except UpstreamTimeout:
-                pass  # it had the deadline of who began it
+                if deadline.at() - flight.until < _WORTH_A_CALL:
+                    raise
+            # It had the deadline of who began it, and there is more time here. Much may have changed since.
+            place = Place(scope, part, self._generation(scope)[0])
+            found = await self._copies.look(place) if kept else Found()
             newer = self._in_flight.get((scope, part))
             flight = newer if newer is not flight else None
         if flight is None or not flight.serves(place, found.ticket, not_before):
@@ -163,7 +170,7 @@ class SharedReads:
         began = self._clock()
         reading = self._load_and_keep(place, found, began, load, also) if keep else self._load(began, load)
         task = asyncio.create_task(reading)
-        flight = _Flight(place.generation, found.ticket, began, task)
+        flight = _Flight(place.generation, found.ticket, began, deadline.at(), task)
         self._in_flight[place.scope, place.part] = flight
         self._tasks.add(task)
         task.add_done_callback(lambda _: self._landed(place, flight))
@@ -196,7 +203,8 @@ class SharedReads:
         """Wait for a call; give a copy if the upstream is down, or does not answer in time."""
         if self._patience is not None and self._may_stand_in(copy, not_before):
             patience = self._patience * (_MOMENT if self._hangs else 1.0)
-            left = max(0.0, flight.began + patience - self._clock())
+            # Not beyond this caller's own deadline: the call may have that of another one, who has longer.
+            left = min(max(0.0, flight.began + patience - self._clock()), deadline.remaining())
             await asyncio.wait([flight.task], timeout=left)
             if not flight.task.done():
                 self._hangs = True

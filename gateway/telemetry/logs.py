@@ -2,12 +2,16 @@
 
 An allow-list, not a block-list: HTTP clients log URLs, caches log values, GraphQL libraries log
 queries, servers log query strings and tracebacks, and each may hold text of a patient's message.
+What the server reports anybody can cause, by requests that are none: so it is told a few times a minute.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
+import time
+from collections.abc import Callable
 from typing import Literal
 
 import structlog
@@ -31,16 +35,48 @@ _SERVER_SAYS = frozenset(
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
-class _OnlyOurs(logging.Filter):
+PROBLEMS_PER_MINUTE = 10
+"""Lines about what the server reports; the next line tells how many were left out."""
+
+_MINUTE = 60.0
+
+
+class OnlyOurs(logging.Filter):
+    """Lets through what may stand in the log. ``clock`` gives seconds that never go back."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._began = -_MINUTE
+        self._told = 0
+        self._untold = 0
+
     def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record may be written; the server's words are taken out of it."""
         if record.name == "gateway" or record.name.startswith("gateway."):
             return True
         if record.name != _SERVER:
             return False
         if record.msg in _SERVER_SAYS:
             return True
+        return record.levelno >= logging.WARNING and self._tell(record)
+
+    def _tell(self, record: logging.LogRecord) -> bool:
+        """Take the server's words away, and all of the line where there were many of late."""
         record.msg, record.args = "the HTTP server reports a problem", ()
-        return record.levelno >= logging.WARNING
+        with self._lock:
+            now = self._clock()
+            if now - self._began >= _MINUTE:
+                self._began, self._told = now, 0
+            if self._told >= PROBLEMS_PER_MINUTE:
+                self._untold += 1
+                return False
+            self._told += 1
+            untold, self._untold = self._untold, 0
+        if untold:
+            record.msg, record.args = "the HTTP server reports a problem; untold before it: %d", (untold,)
+        return True
 
 
 def configure(level: Level, *, for_people: bool = False) -> None:
@@ -60,7 +96,7 @@ def configure(level: Level, *, for_people: bool = False) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
-    handler.addFilter(_OnlyOurs())
+    handler.addFilter(OnlyOurs())
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for quiet in ("uvicorn", _SERVER):
         logging.getLogger(quiet).setLevel(logging.NOTSET)  # whatever an earlier server of the process set

@@ -6,17 +6,17 @@ instance that is closed to a principal looks as one that is not served at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import Scope
 
 from gateway.domain.access import Principal, check_instance
-from gateway.domain.errors import GatewayError
+from gateway.domain.errors import GatewayError, Unauthenticated
 from gateway.graphql.ports import InstanceService
-from gateway.web.answers import HttpProblem
 from gateway.web.credentials import Credentials, credentials_in, credentials_of
+from gateway.web.envelope import request_id_of
 from gateway.web.expiry import Expiry
 from gateway.web.instances import Instances
 from gateway.web.options import WebOptions
@@ -72,7 +72,7 @@ class Admission:
             HttpProblem: 401 for nobody we know, 404 for no instance of theirs.
         """
         try:
-            return await self._enter(scope, credentials_of(scope))
+            return await self._enter(scope, lambda: credentials_of(scope))
         except GatewayError as error:
             raise problem_of(error) from None
 
@@ -88,10 +88,11 @@ class Admission:
         if self.instances.knows(scope) and not _shows_header(scope):
             return
         try:
-            await self.enter(scope)
-        except HttpProblem as problem:
+            await self._find(scope, credentials_of(scope))
+        except GatewayError as error:
+            problem = problem_of(error)
             if problem.status == NOT_FOUND:
-                raise
+                raise problem from None
 
     async def enter_by_message(self, scope: Scope, payload: Mapping[str, Any]) -> Visitor:
         """Let in whoever sent the first message of a WebSocket, or else the headers of its upgrade.
@@ -100,9 +101,19 @@ class Admission:
             GatewayError: they are nobody we know, or cannot be told now.
             HttpProblem: there is no instance of theirs.
         """
-        return await self._enter(scope, credentials_in(payload) or credentials_of(scope))
+        return await self._enter(scope, lambda: credentials_in(payload) or credentials_of(scope))
 
-    async def _enter(self, scope: Scope, shown: Credentials) -> Visitor:
+    async def _enter(self, scope: Scope, shown: Callable[[], Credentials]) -> Visitor:
+        """Let somebody in, or tell of their being refused."""
+        try:
+            return await self._find(scope, shown())
+        except Unauthenticated:
+            known = self.instances.knows(scope)  # a name from outside is written down nowhere
+            instance = self.instances.find(scope).service.name if known else None
+            self.options.refused(instance, request_id_of(scope))
+            raise
+
+    async def _find(self, scope: Scope, shown: Credentials) -> Visitor:
         principal = await self.options.authenticate(shown.authorization, shown.api_key)
         service = self.instances.find(scope).service
         check_instance(principal, service.name)

@@ -25,10 +25,12 @@ from gateway.web.files import FilesDoor
 from gateway.web.graphql_http import GraphQLDoor
 from gateway.web.health import HealthDoor
 from gateway.web.instances import Instances
+from gateway.web.lag import LoopLag
 from gateway.web.load import Load
 from gateway.web.metrics import Metrics
 from gateway.web.options import InstanceEntry, Readiness, WebOptions
 from gateway.web.rates import Rates
+from gateway.web.shedding import Shedding
 from gateway.web.streams import Streams
 from gateway.web.webhooks import WebhookDoor
 from gateway.web.websocket_door import WebSocketDoor
@@ -73,7 +75,8 @@ def create_web(
     app.state.drain = drain
     app.state.metrics = metrics
     admission = Admission(known, options, Rates(options.operations_per_minute))
-    _add_graphql(app, admission, options, metrics)
+    load, lag = Load(options.max_operations), LoopLag()
+    _add_graphql(app, admission, options, metrics, load)
     seconds = options.body_seconds
     rest.add_webhooks(
         app,
@@ -82,6 +85,8 @@ def create_web(
     )
     rest.add_files(app, FilesDoor(admission, metrics))
     rest.add_health(app, HealthDoor(readiness, drain, metrics, options.metrics_token))
+    metrics.show_process(lambda: load.under_way, lambda: lag.seconds)
+    app.add_middleware(Shedding, load=load, lag=lag)
     if options.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -91,11 +96,13 @@ def create_web(
             expose_headers=list(_CORS_SHOWN),
             max_age=_CORS_SECONDS,
         )
-    app.add_middleware(Envelope, metrics=metrics)
+    app.add_middleware(Envelope, metrics=metrics, hosts=options.hosts)
     return app
 
 
-def _add_graphql(app: FastAPI, admission: Admission, options: WebOptions, metrics: Metrics) -> None:
+def _add_graphql(
+    app: FastAPI, admission: Admission, options: WebOptions, metrics: Metrics, load: Load
+) -> None:
     executor = Executor(
         introspection=options.introspection,
         limits=options.limits,
@@ -103,8 +110,6 @@ def _add_graphql(app: FastAPI, admission: Admission, options: WebOptions, metric
         trusted=options.trusted_documents,
     )
     drain: asyncio.Event = app.state.drain
-    load = Load(options.max_operations)
-    metrics.count_under_way(lambda: load.under_way)
     streams = Streams(options.max_streams, options.max_streams_per_caller)
     http = GraphQLDoor(
         executor=executor,

@@ -1,7 +1,11 @@
-"""What wraps every HTTP answer: a request id, headers that guard health data, the last catch, a count."""
+"""What wraps every answer: a request id, headers that guard health data, the last catch, a count.
+
+It is also the first to look at a request, and turns one away that is meant for another host.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from dataclasses import dataclass
@@ -9,11 +13,15 @@ from dataclasses import dataclass
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
+from gateway.domain.errors import Overloaded
 from gateway.graphql.errors import show_fault
-from gateway.web.answers import JSON, encode
+from gateway.web.answers import JSON, HttpProblem, encode, problem_response
+from gateway.web.hosts import check_host
 from gateway.web.metrics import Metrics
 from gateway.web.negotiation import EVENT_STREAM
+from gateway.web.problems import problem_of
 
 _REQUEST_ID = "gateway.request_id"
 
@@ -45,10 +53,14 @@ _MOST_PARTS = dict.fromkeys(_DOORS, 1) | {"graphql": 3, "webhooks": 4, "files": 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The outermost middleware, in plain ASGI so that streams pass through piece by piece."""
+    """The outermost middleware, in plain ASGI so that streams pass through piece by piece.
+
+    ``hosts`` are the names that are served; None: any.
+    """
 
     app: ASGIApp
     metrics: Metrics
+    hosts: frozenset[str] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request and see to its answer."""
@@ -59,13 +71,34 @@ class Envelope:
         if scope["type"] == "http":
             await self._serve(scope, receive, send)
         else:
-            await self.app(scope, receive, send)
+            await self._welcome(scope, receive, send)
+
+    async def _welcome(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request for one of our hosts in."""
+        try:
+            check_host(scope, self.hosts)
+        except HttpProblem as problem:
+            answer = problem_response(problem)
+            if scope["type"] == "http":
+                await answer(scope, receive, send)
+                return
+            websocket = WebSocket(scope, receive, send)
+            await websocket.receive()
+            await websocket.send_denial_response(answer)
+            return
+        await self.app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.monotonic()
         watch = _Watch(send, request_id_of(scope))
         try:
-            await self.app(scope, receive, watch)
+            await self._welcome(scope, receive, watch)
+        except asyncio.CancelledError:  # only a stop that waits no longer does this
+            if watch.status != 0:
+                raise
+            await problem_response(problem_of(Overloaded("The server restarts; come again.", 1)))(
+                scope, receive, watch
+            )
         except Exception as error:  # noqa: BLE001 -- the process's edge: nobody above may show it
             body = {"errors": [show_fault(error, request_id_of(scope))]}
             if watch.status == 0:

@@ -19,7 +19,7 @@ from gateway.web.metrics import Metrics
 from gateway.web.options import Heard, InstanceEntry, SignatureOptions
 from gateway.web.signatures import signature_matches
 from gateway.web.webhook_check import credentials_match
-from gateway.web.webhooks import header, text
+from gateway.web.webhooks import header
 
 REFUSED = "refused"
 
@@ -94,25 +94,28 @@ HEADERS = [
     ),
 ]
 
-_PART: dict[str, Any] = {
-    "description": "The record that the event is about; only its patientId is used, where none is above"
-}
+_PART = {"description": "The record that the event is about; only its patientId is used, where none is above"}
 
 BODY: dict[str, Any] = {
     "required": True,
     "description": "Any JSON object. An event named after a chat or a message wakes the patient's "
-    "conversation; one named after a patient makes the record be read anew; all else is ignored.",
+    "conversation; one named after a patient makes the record be read anew; all else is ignored. The fields "
+    "have no types: what cannot be used in them is ignored or refused.",
     "content": {
         JSON: {
             "schema": {
                 "type": "object",
                 "properties": {
-                    "eventEntity": text("What the event is about"),
-                    "eventSubtype": text("What happened"),
-                    "eventType": text("The same in other words, as are type and event"),
-                    "patientId": text("The patient"),
-                    "tenantName": text("The instance's tenant; where given, it must be this one's"),
-                    "instanceName": text("The instance's name; where given, it must be this one's"),
+                    "eventEntity": {"description": "What the event is about"},
+                    "eventSubtype": {"description": "What happened"},
+                    "eventType": {"description": "The same in other words, as are type and event"},
+                    "patientId": {"description": "The patient"},
+                    "tenantName": {
+                        "description": "The instance's tenant; where given, it must be this one's"
+                    },
+                    "instanceName": {
+                        "description": "The instance's name; where given, it must be this one's"
+                    },
                     "data": _PART,
                     "record": _PART,
                     "payload": _PART,

@@ -13,9 +13,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.domain.errors import GatewayError, Overloaded
+from gateway.graphql.answers import Answer
 from gateway.graphql.documents import Refused
 from gateway.graphql.errors import show_error
-from gateway.graphql.execution import Answer, Executor, Operation, Request
+from gateway.graphql.execution import Executor, Operation, Request
 from gateway.graphql.ports import InstanceService
 from gateway.web.admission import Admission, Visitor
 from gateway.web.answers import GRAPHQL_JSON, JSON, HttpProblem, encode
@@ -53,8 +54,6 @@ class GraphQLDoor:
             return
         visitor = await self.admission.enter(scope)
         try:
-            if not prefers_stream(request.headers.get("accept")):
-                self.load.check()
             visitor.count_operation()
             service = visitor.service(request_id_of(scope))
         except GatewayError as error:
@@ -103,10 +102,16 @@ class GraphQLDoor:
     async def _run(
         self, operation: Operation, service: InstanceService, request_id: str, transport: str
     ) -> Answer:
-        try:
+        async def run() -> Answer:
             with self.load.place():
                 self.metrics.operation(operation.kind.value, transport)
                 return await self.executor.run(operation, service, request_id)
+
+        try:
+            if transport == "http":
+                return await run()  # it was let in, and takes turns, since it came
+            self.load.check()
+            return await self.load.turns.paced(run())
         except Overloaded as error:
             return Answer({"errors": [show_error(error)]}, began=False, final=True)
 

@@ -1,4 +1,7 @@
-"""How much is under way at once. What would be too much is refused at once: nobody waits in a queue."""
+"""How much is under way at once. What would be too much is refused at once.
+
+Only for the processor a short queue is kept, see ``turnstile.py``.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,18 @@ from typing import Any
 
 from gateway.domain.errors import LimitExceeded, Overloaded
 from gateway.graphql.answers import Answer
+from gateway.web.turnstile import Turnstile
 
 RETRY_SECONDS = 1.0
 """When to come again: an operation takes less."""
 
 RETRY = {"Retry-After": "1"}
 """The same as a header."""
+
+
+def too_much() -> Overloaded:
+    """Give the error of whoever is refused."""
+    return Overloaded("The gateway has too much to do.", RETRY_SECONDS)
 
 
 class Load:
@@ -25,20 +34,27 @@ class Load:
             raise ValueError("max_operations must be at least 1.")
         self._limit = limit
         self._under_way = 0
+        self.turns = Turnstile()
+        """Where operations wait for the processor."""
 
     @property
     def under_way(self) -> int:
         """How many operations are under way."""
         return self._under_way
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more operation could be taken on; to be asked before anything of it is read."""
+        return self._under_way + self.turns.waiting < self._limit and not self.turns.is_full
+
     def check(self) -> None:
-        """Refuse early, before anything of a request is read.
+        """Refuse early.
 
         Raises:
-            Overloaded: no place is free.
+            Overloaded: there is no room for one more.
         """
-        if self._under_way >= self._limit:
-            raise Overloaded("The gateway has too much to do.", RETRY_SECONDS)
+        if not self.has_room:
+            raise too_much()
 
     @contextmanager
     def place(self) -> Generator[None]:
@@ -47,7 +63,8 @@ class Load:
         Raises:
             Overloaded: no place is free; nothing was begun.
         """
-        self.check()
+        if self._under_way >= self._limit:
+            raise too_much()
         self._under_way += 1
         try:
             yield

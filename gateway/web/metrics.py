@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -57,12 +58,15 @@ class Metrics:
             "gateway_files", "Files by what became of them.", ["outcome"], registry=registry
         )
 
-    def count_under_way(self, under_way: Callable[[], int]) -> None:
-        """Show how many queries and mutations are under way."""
-        gauge = Gauge(
-            "gateway_operations_under_way", "Queries and mutations that run now.", registry=self.registry
-        )
-        gauge.set_function(under_way)
+    def show_process(self, under_way: Callable[[], int], lag: Callable[[], float]) -> None:
+        """Show how busy the process is: operations under way, and the event loop's delay in seconds."""
+        shown: list[tuple[str, str, Callable[[], float]]] = [
+            ("gateway_operations_under_way", "Queries and mutations that run now.", under_way),
+            ("gateway_loop_lag_seconds", "The event loop's longest delay in the last 15 seconds.", lag),
+            ("gateway_tasks", "Tasks of the event loop.", _count_tasks),
+        ]
+        for name, what, read in shown:
+            Gauge(name, what, registry=self.registry).set_function(read)
 
     def answered(self, door: str, status: int, seconds: float | None) -> None:
         """Count an HTTP answer; ``None`` seconds for a stream, whose length says nothing."""
@@ -102,3 +106,10 @@ class Metrics:
     def file(self, outcome: str) -> None:
         """Count a file that was asked for."""
         self._files.labels(outcome).inc()
+
+
+def _count_tasks() -> int:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:  # asked from outside of the loop
+        return 0

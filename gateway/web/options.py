@@ -23,8 +23,16 @@ Heard: TypeAlias = Callable[[InstanceName, str | None, str], None]
 """Is told of a webhook: the instance, the patient if it was taken, and what became of it."""
 
 
+Refused: TypeAlias = Callable[[InstanceName | None, str], None]
+"""Is told of a caller who is nobody we know: the instance that they asked for, and the request's id."""
+
+
 def unheard(_instance: InstanceName, _patient_id: str | None, _outcome: str) -> None:
     """Tell nobody of a webhook."""
+
+
+def unrefused(_instance: InstanceName | None, _request_id: str) -> None:
+    """Tell nobody of a caller who was not believed."""
 
 
 async def everybody(_authorization: bytes | None, _api_key: bytes | None) -> Principal:
@@ -68,6 +76,8 @@ class WebOptions:
     """Whether the answers of queries and mutations tell their cost in ``extensions.cost``."""
     trusted_documents: Mapping[str, str] | None = None
     """Texts by id or SHA-256; given, nothing else runs. Left out, clients may persist their own by hash."""
+    refused: Refused = unrefused
+    """Told of each caller with wrong credentials: the address's instance, if there is one, the request."""
     heard: Heard = unheard
     """Told of each webhook: the instance, the patient where one is named, and "ok", "denied" or a code."""
     operations_per_minute: int | None = None
@@ -80,6 +90,8 @@ class WebOptions:
     """The same for one principal; None for any number."""
     max_files_per_caller: int | None = None
     """File transfers under way at once for one principal; None for any number."""
+    hosts: frozenset[str] | None = None
+    """The hosts that requests may name, see ``hosts.py``; None for any."""
     metrics_token: bytes | None = field(default=None, repr=False)
     """What /metrics has to be asked with as a Bearer token; None shows it to everybody."""
 

@@ -14,8 +14,8 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from gateway.domain.errors import LimitExceeded, Overloaded, Unauthenticated
-from gateway.graphql.errors import show_error
 from gateway.graphql.answers import Answer
+from gateway.graphql.errors import show_error
 from gateway.web.answers import HttpProblem, encode, written
 from gateway.web.expiry import Expiry
 from gateway.web.metrics import Metrics

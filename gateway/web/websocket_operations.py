@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 from graphql import OperationType
 
 from gateway.domain.errors import GatewayError, LimitExceeded
+from gateway.graphql.answers import Answer
 from gateway.graphql.documents import Refused
 from gateway.graphql.errors import ErrorBody, show_error, show_fault
-from gateway.graphql.answers import Answer
 from gateway.graphql.execution import Executor, Operation
 from gateway.graphql.ports import InstanceService
 from gateway.web.admission import Visitor
@@ -119,8 +119,13 @@ class Operations:
         if operation.kind is OperationType.SUBSCRIPTION:
             await self._follow(operation_id, operation, service, request_id)
             return
-        with runner.load.place():
-            answer = await runner.executor.run(operation, service, request_id)
+
+        async def run() -> Answer:
+            with runner.load.place():
+                return await runner.executor.run(operation, service, request_id)
+
+        runner.load.check()
+        answer = await runner.load.turns.paced(run())
         await self._deliver(operation_id, answer)
         if not answer.final:
             await self._finish(operation_id)

@@ -1,14 +1,15 @@
 """uvicorn's WebSocket protocol with bounds on what one reader may hold back: how many bytes, and how long.
 
 As shipped, a connection that is closed lives on until its client has read everything, which may be
-never; a close frame waits for room in a full buffer; and a server that stops closes every socket before
-the app has heard of it. Here
+never; a close frame waits for room in a full buffer; pings are answered without end, whether anybody reads
+the answers or not; and a server that stops closes every socket before the app has heard of it. Here
 
 1. the kernel keeps little for a reader: its buffer would else grow to megabytes for each;
 2. a close frame waits for nobody, so that a reader who wakes up finds out why the socket ended;
 3. a reader that takes nothing for ``stall_seconds`` is cut off, whatever else is going on;
 4. a client that does not answer pings is let go, unless it is its full buffer that keeps a ping from it;
-5. a server that stops tells the app, which closes the socket in its own words.
+5. nothing is read from a client that takes nothing: whatever it asks for would only add to what waits;
+6. a server that stops tells the app, which closes the socket in its own words.
 
 Hand it to ``uvicorn.Config`` as ``ws``.
 """
@@ -41,6 +42,8 @@ class PatientSocket(WebSocketsSansIOProtocol):
     """What a reader has to take off a full buffer within that time."""
 
     _stalling: asyncio.TimerHandle | None = None
+    _full: bool = False
+    """Whether the write buffer is; ``writable`` does not tell once a close frame has passed."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take over a connection from HTTP."""
@@ -55,14 +58,19 @@ class PatientSocket(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Lose patience while the buffer is full."""
+        """Lose patience while the buffer is full, and read nothing."""
         super().pause_writing()
+        self._full = True
+        self._keep_from_reading()
         self._lose_patience()
 
     def resume_writing(self) -> None:
-        """Regain it."""
+        """Regain it, and read on unless the app has yet to take what was read."""
         self._regain_patience()
+        self._full = False
         super().resume_writing()
+        if not self.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def keepalive_timeout(self) -> None:
         """Let go of a client that has not answered a ping."""
@@ -88,6 +96,18 @@ class PatientSocket(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.close":
             self.writable.set()
         await super().send(message)
+        self._keep_from_reading()
+
+    async def receive(self) -> Any:
+        """Give the app the next message."""
+        message = await super().receive()
+        self._keep_from_reading()
+        return message
+
+    def _keep_from_reading(self) -> None:
+        """Read nothing while the buffer is full; the base class reads on whenever the app takes a message."""
+        if self._full and not self.transport.is_closing():
+            self.transport.pause_reading()
 
     def _lose_patience(self) -> None:
         waiting = self.transport.get_write_buffer_size()

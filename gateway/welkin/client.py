@@ -39,6 +39,9 @@ _BEARER_TRUSTED = 30.0
 Otherwise everyone with a dead chat token could use up the token requests that Welkin allows.
 """
 
+_SECONDS_BETWEEN_RENEWALS = 60.0
+"""While a token is held: asked for once a second, the health would use up what Welkin allows a credential."""
+
 _PROBE_SECONDS = 2.0
 """How long whoever asks for the instance's health waits for an answer."""
 
@@ -79,6 +82,7 @@ class Client:
             upstream.timeout_seconds, max_retries=upstream.max_retries, first_pause=upstream.retry_seconds
         )
         self._proved = ""
+        self._next_renewal = -math.inf
         self._not_the_bearer_until = -math.inf
         self._credential = Credential(self._base, upstream.tenant, upstream.client)
         token_url = upstream.token_url or self._base + token_request.path
@@ -196,7 +200,12 @@ class Client:
         holds = self._tokens.holds(self._credential)
         if self._attempts.answered and holds and self._attempts.breaker.state is BreakerState.CLOSED:
             return None
-        end = asyncio.get_running_loop().time() + min(self._timeout, _PROBE_SECONDS)
+        now = asyncio.get_running_loop().time()
+        closed = self._attempts.breaker.state is BreakerState.CLOSED  # an open one sets the pace itself
+        if holds and closed and now < self._next_renewal:
+            return "The last call to Welkin failed."
+        self._next_renewal = now + _SECONDS_BETWEEN_RENEWALS
+        end = now + min(self._timeout, _PROBE_SECONDS)
         try:
             await self._attempts.once(ASKING_FOR_A_TOKEN, lambda _: self._renewed(end), end)
         except CallFailed as failed:

@@ -69,10 +69,10 @@ class _Handover:
 
 
 class Downloads:
-    """The downloads from one Welkin instance."""
+    """The downloads from one Welkin instance. ``ca_file``: see ``make_client``."""
 
-    def __init__(self, *, max_calls: int, max_bytes: int) -> None:
-        self._client = make_client(max_calls)
+    def __init__(self, *, max_calls: int, max_bytes: int, ca_file: str | None = None) -> None:
+        self._client = make_client(max_calls, ca_file)
         self._line = Line(max_calls)
         self._max_bytes = max_bytes
         self._under_way: dict[asyncio.Task[None], Pipe] = {}

@@ -18,6 +18,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +34,10 @@ CONNECT_SHARE = 0.4
 """Of the time that is left, for connecting: an address that is dead leaves time for another try."""
 _TOKEN_PLACES = 2
 """Connections beyond the places, for token requests: one at a time, and one that was given up."""
+_IDLE_SECONDS = 3.0
+"""An idle connection is used again for so long. Many servers close one after 5 s, and a message that is
+posted at that very moment would be in doubt."""
+
 LAST_RESORT = 2.0
 """After this many times its budget a task is cancelled after all: only headers that drip get there."""
 
@@ -73,10 +78,15 @@ class _Progress:
 
 
 class Transport:
-    """The connections to one Welkin instance: ``max_calls`` places, and a line before them."""
+    """The connections to one Welkin instance: ``max_calls`` places, and a line before them.
 
-    def __init__(self, *, max_calls: int = 64, max_body_bytes: int = 10_000_000) -> None:
-        self._client = make_client(max_calls + _TOKEN_PLACES)
+    ``ca_file``: see ``make_client``.
+    """
+
+    def __init__(
+        self, *, max_calls: int = 64, max_body_bytes: int = 10_000_000, ca_file: str | None = None
+    ) -> None:
+        self._client = make_client(max_calls + _TOKEN_PLACES, ca_file)
         self._line = Line(max_calls)
         self._max_body_bytes = max_body_bytes
         self._tasks: set[asyncio.Task[Answer]] = set()
@@ -161,16 +171,27 @@ class Transport:
             await response.aclose()
 
 
-def make_client(max_calls: int) -> httpx2.AsyncClient:
-    """Make the connections to Welkin: they follow no redirect, keep no cookie, read no environment."""
+def make_client(max_calls: int, ca_file: str | None = None) -> httpx2.AsyncClient:
+    """Make the connections to Welkin: they follow no redirect, keep no cookie, use no proxy.
+
+    A certificate has to be signed by one in ``ca_file`` (PEM), or else by one that the system trusts.
+    """
     return httpx2.AsyncClient(
         follow_redirects=False,
         trust_env=False,
-        limits=httpx2.Limits(max_connections=max_calls, max_keepalive_connections=max_calls),
+        limits=httpx2.Limits(
+            max_connections=max_calls, max_keepalive_connections=max_calls, keepalive_expiry=_IDLE_SECONDS
+        ),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # load-balancer stickiness only (R)
-        verify=ssl.create_default_context(),
+        verify=_trust(ca_file),
         headers={"Accept": "application/json", "User-Agent": "welkin-chat-gateway"},
     )
+
+
+@cache
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    """Load certificates once for all instances: the system's take 20 ms each time."""
+    return ssl.create_default_context(cafile=ca_file)
 
 
 def build_request(

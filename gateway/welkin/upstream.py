@@ -22,6 +22,8 @@ class Upstream:
     secret: str = field(repr=False)
     timeout_seconds: float = 10.0
     token_url: str | None = None
+    ca_file: str | None = None
+    """The certificates (PEM) that the server's has to be signed by; None: those that the system trusts."""
     max_body_bytes: int = 10_000_000
     max_calls: int = 64
     max_file_bytes: int = 1024**3

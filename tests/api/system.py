@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from gateway.app import build
 from gateway.sandbox import Client, Sandbox, SandboxConfig, create_sandbox
@@ -117,14 +117,20 @@ class System:
         self.control("POST", "webhooks", {"targets": targets})
 
     @asynccontextmanager
-    async def follow(
-        self, version: str, patient_id: str, after: str | None = None
-    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
-        """Subscribe over a WebSocket; gives the edges as they come."""
+    async def socket(self, version: str) -> AsyncIterator[ClientConnection]:
+        """Open a WebSocket on which operations can begin."""
         url = f"{self.gateway_url}/{PATHS[version]}/graphql".replace("http", "ws", 1)
         async with connect(url, subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
             await socket.send(json.dumps({"type": "connection_init"}))
             assert json.loads(await socket.recv())["type"] == "connection_ack"
+            yield socket
+
+    @asynccontextmanager
+    async def follow(
+        self, version: str, patient_id: str, after: str | None = None
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """Subscribe over a WebSocket; gives the edges as they come."""
+        async with self.socket(version) as socket:
             payload = {"query": FOLLOW, "variables": {"id": patient_id, "after": after}}
             await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
 

@@ -13,17 +13,20 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 
+from gateway.domain.access import EVERYBODY, Principal
 from gateway.domain.connection import Connection, Filter, Window
 from gateway.domain.errors import GatewayError, LimitExceeded, Overloaded, UpstreamTimeout
-from gateway.graphql.errors import show_error
 from gateway.graphql.answers import Answer
+from gateway.graphql.errors import show_error
 from gateway.web.load import Load, PlacesByCaller, answered_nothing_for_load
 from gateway.web.options import WebOptions
 from tests.api.asking import MESSAGES, RESPONSE_JSON, code_of, wait_until
+from tests.api.dialing import dial, hear, subscribe, until
 from tests.api.fakes import KEY, PATIENT, SECRET, FakeInstance, web_of
 from tests.serving import serve
 
 CAPACITY = 4
+BUSY_SECONDS = 0.02
 READ = {"query": MESSAGES, "variables": {"id": PATIENT}}
 STREAM = {"Accept": "text/event-stream"}
 
@@ -238,3 +241,89 @@ async def test_three_times_what_fits_is_shed_quickly_and_the_rest_goes_on() -> N
     assert len(shed) + len(served) == len(answers)
     assert shed[len(shed) // 2] < 0.1
     assert len(served) > CAPACITY * 1.5 / 0.1 * 0.4
+
+
+async def test_work_that_leaves_the_loop_no_time_is_shed_too() -> None:
+    """No place is short here, only time: each operation holds the event loop up."""
+
+    class Busy(FakeInstance):
+        async def messages(self, patient_id: str, window: Window, filter: Filter) -> Connection:  # noqa: A002
+            time.sleep(BUSY_SECONDS)  # noqa: ASYNC251 -- it is what is tested
+            return await super().messages(patient_id, window, filter)
+
+    answers: list[httpx2.Response] = []
+    probes: list[float] = []
+    end = time.monotonic() + 2.5
+
+    async def call(caller: httpx2.AsyncClient) -> None:
+        while time.monotonic() < end:
+            answer = await caller.post("/graphql", json=READ)
+            answers.append(answer)
+            if answer.status_code == 503:
+                await asyncio.sleep(0.1)
+
+    async def probe(caller: httpx2.AsyncClient) -> None:
+        while time.monotonic() < end:
+            began = time.monotonic()
+            assert (await caller.get("/healthz")).status_code == 200
+            probes.append(time.monotonic() - began)
+            await asyncio.sleep(0.02)
+
+    limits = httpx2.Limits(max_connections=None)
+    with serve(web_of(Busy())) as url:
+        async with httpx2.AsyncClient(base_url=url, timeout=20, limits=limits) as caller:
+            await asyncio.gather(probe(caller), *(call(caller) for _ in range(100)))
+            afterwards = [await caller.post("/graphql", json=READ) for _ in range(3)]
+
+    shed = [answer for answer in answers if answer.status_code == 503]
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert {(code_of(answer), answer.headers["retry-after"]) for answer in shed} == {("OVERLOADED", "1")}
+    assert len(answers) - len(shed) > 2.5 / BUSY_SECONDS * 0.4
+    assert sorted(probes)[len(probes) // 2] < 0.2
+    assert {answer.status_code for answer in afterwards} == {200}
+
+
+async def test_a_query_on_a_websocket_is_told_so(slow: Slow) -> None:
+    options = WebOptions(max_operations=1, show_cost=False)
+    with serve(web_of(slow, options=options)) as url:
+        async with dial(f"{url.replace('http', 'ws', 1)}/graphql") as socket:
+            await subscribe(socket, "a", MESSAGES, id=PATIENT)
+            await until(lambda: slow.held == 1)
+            await subscribe(socket, "b", MESSAGES, id=PATIENT)
+            refused = await hear(socket)
+            slow.open = True
+            answered = await hear(socket)
+
+    assert (refused["id"], refused["type"]) == ("b", "error")
+    assert refused["payload"][0]["extensions"] == {"code": "OVERLOADED", "retryAfter": 1.0}
+    assert (answered["id"], answered["type"]) == ("a", "next")
+
+
+def test_a_refusal_asks_nobody_who_calls_and_a_page_may_read_it(slow: Slow) -> None:
+    asked: list[object] = []
+
+    async def authenticate(*shown: object) -> Principal:
+        asked.append(shown)
+        return EVERYBODY
+
+    page = "https://chat.example.org"
+    options = WebOptions(max_operations=CAPACITY, authenticate=authenticate, cors_origins=(page,))
+    with (
+        serve(web_of(slow, options=options)) as url,
+        httpx2.Client(base_url=url, timeout=20, headers={"Origin": page}) as client,
+        full(client, slow),
+    ):
+        refused = client.post("/graphql", json=READ)
+
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (503, page)
+    assert len(asked) == CAPACITY
+
+
+def test_it_is_shown_how_busy_the_process_is(client: httpx2.Client, slow: Slow) -> None:
+    with full(client, slow):
+        shown = client.get("/metrics").text
+
+    figures = dict(line.rsplit(" ", 1) for line in shown.splitlines() if not line.startswith("#"))
+    assert float(figures["gateway_operations_under_way"]) == CAPACITY
+    assert float(figures["gateway_tasks"]) > CAPACITY
+    assert 0 <= float(figures["gateway_loop_lag_seconds"]) < 20

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
 from contextlib import suppress
 
@@ -285,6 +286,52 @@ async def test_a_stream_ends_with_the_token_and_not_with_the_leeway(running: Pro
     assert expires <= ended < expires + 5
     late = running.post("v2", PING, running.person(exp=int(time.time()) - 5))
     assert late.json()["data"]
+
+
+async def test_who_is_not_believed_is_written_down_with_place_and_request(running: Product):
+    """The place as it is configured: a name from outside stands nowhere."""
+    wrong = {"X-API-Key": "wrong"}
+    before = len(running.trail())
+    answers = [
+        running.post("v2", PING, wrong),
+        running.post("v1", PING, wrong),
+        running.http.post(f"{running.url}/graphql", json=PING, headers=wrong),
+        running.http.get(f"{running.url}/{PATHS['v2']}/files/x", headers=wrong),
+        running.http.post(f"{running.url}/canary/{MINE}/graphql", json=PING, headers=wrong),
+        running.http.get(f"{running.url}/{PATHS['v1']}/files/x", headers=[*wrong.items(), *SERVICE.items()]),
+    ]
+    async with dialled(running, additional_headers=wrong) as socket:
+        await socket.send('{"type": "connection_init"}')
+        assert await close_code(socket) == 4403
+    await asyncio.to_thread(wait_for_lines, running, before + 7)
+    lines = running.trail()[before:]
+
+    assert [answer.status_code for answer in answers] == [401] * 6
+    assert {(line["who"], line["action"], line["outcome"]) for line in lines} == {
+        ("nobody", "login", "denied")
+    }
+    assert [line["instance"] for line in lines] == [
+        PATHS["v2"],
+        PATHS["v1"],
+        PATHS["v1"],  # the first instance is meant where an address names none
+        PATHS["v2"],
+        None,
+        PATHS["v1"],
+        PATHS["v2"],
+    ]
+    asked = [line["request_id"] for line in lines]
+    assert asked[:6] == [answer.headers["x-request-id"] for answer in answers]
+    assert re.fullmatch("[0-9a-f]{32}", asked[6])
+    assert "canary" not in json.dumps(lines)
+    assert MINE not in json.dumps(lines)
+
+
+def wait_for_lines(running: Product, count: int) -> None:
+    """Wait for the thread that writes the trail; an upgrade that is refused is one line, not two."""
+    ends = time.monotonic() + 10
+    while len(running.trail()) < count and time.monotonic() < ends:
+        time.sleep(0.02)
+    time.sleep(0.1)
 
 
 async def test_a_flood_of_wrong_proofs_costs_welkin_nothing_and_the_disk_little(running: Product):

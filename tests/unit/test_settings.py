@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from gateway.graphql.limits import Limits
 from gateway.settings import ConfigurationError, Settings, development, load, parse
 
 INSTANCE = {
@@ -197,6 +199,18 @@ def test_the_example_names_every_key():
         keys = instance if name == "instances" else field.annotation
         for key in keys.model_fields:
             assert re.search(rf"^(# )?{key} = ", text, re.MULTILINE), f"{name}.{key}"
+
+
+def test_every_limit_of_an_operation_can_be_chosen():
+    example = re.search(r"^# limits = \{(.*)\}$", EXAMPLE.read_text(), re.MULTILINE)
+    chosen = parse(GOOD | {"graphql": {"limits": {"characters": 5_000}}}, {}).graphql.limits
+
+    assert example is not None
+    shown = dict(each.split(" = ") for each in example[1].split(", "))
+    defaults = asdict(Limits())
+    assert parse(GOOD, {}).graphql.limits.model_dump() == defaults
+    assert shown == {name: str(value) for name, value in defaults.items()}
+    assert Limits(**chosen.model_dump()).characters == 5_000
 
 
 def test_the_development_configuration_serves_both_versions_on_the_loopback():

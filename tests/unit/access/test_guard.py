@@ -186,6 +186,8 @@ async def test_a_chat_token_opens_only_a_conversation_of_the_callers(make):
     with pytest.raises(NotFound):
         await first_of(setup.guard.follow_portal("canary-token", None))
 
+    portal, *_ = await setup.trail()
+    assert portal["patient"] == setup.audit.hashed("patient", GH, MINE)
     assert await setup.outcomes() == [
         ("read.portal", "denied", 0),
         ("subscribe", "ok", 0),

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from gateway.domain import staleness
+from gateway.domain.deadline import within
 from gateway.domain.errors import (
     Forbidden,
     GatewayError,
@@ -329,5 +330,24 @@ def test_memory_lets_go_of_copies_that_nobody_asks_for_again():
             await cache.set(f"new {number}", 0, ttl=30)
 
         assert len(cache) == cache.weight == 500
+
+    run(scenario)
+
+
+def test_who_has_less_time_than_the_call_they_joined_gets_the_copy():
+    async def scenario() -> None:
+        source, reads = Source(), shared(ttl=1, stale=60, patience=8)
+        await reads.get("s", "a", source.load)
+        await asyncio.sleep(2)
+        source.seconds = 30
+        first = asyncio.create_task(reads.get("s", "a", source.load))
+        await asyncio.sleep(0.1)
+
+        with within(0.9):
+            async with asyncio.timeout(1):
+                assert (await reads.get("s", "a", source.load)).value == 0
+
+        await first
+        await reads.aclose()
 
     run(scenario)

@@ -55,6 +55,37 @@ def test_the_servers_own_problems_are_told_without_its_words(written):
     assert second["event"] == "Started server process [7]"
 
 
+def test_a_flood_of_the_servers_problems_is_a_few_lines_with_a_count():
+    now = [1_000.0]
+    kept = logs.OnlyOurs(lambda: now[0])
+
+    def report() -> str | None:
+        record = logging.LogRecord("uvicorn.error", logging.WARNING, "", 0, "canary %s", ("canary",), None)
+        return record.getMessage() if kept.filter(record) else None
+
+    first = [report() for _ in range(500)]
+    now[0] += 59.9
+    assert report() is None
+    now[0] += 0.2
+    later = [report() for _ in range(logs.PROBLEMS_PER_MINUTE + 1)]
+
+    assert first == ["the HTTP server reports a problem"] * 10 + [None] * 490
+    assert later[:2] == [
+        "the HTTP server reports a problem; untold before it: 491",
+        "the HTTP server reports a problem",
+    ]
+    assert later[-1] is None
+
+
+def test_the_gateways_own_lines_are_never_left_out(written):
+    logs.configure("INFO")
+
+    for _ in range(100):
+        logging.getLogger("gateway.app.serving").warning("stopping")
+
+    assert len(written()) == 100
+
+
 def test_an_exception_is_told_by_its_class_alone(written):
     logs.configure("INFO")
 
