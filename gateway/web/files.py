@@ -27,8 +27,8 @@ from gateway.web.answers import HttpProblem, problem_response
 from gateway.web.envelope import request_id_of
 from gateway.web.expiry import Expiry
 from gateway.web.file_headers import FileHead, head_of, read_range
-from gateway.web.load import PlacesByCaller
 from gateway.web.metrics import Metrics
+from gateway.web.places import PlacesByCaller
 from gateway.web.problems import problem_of
 from gateway.web.waiting import settle, until_gone
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from gateway.domain.errors import LimitExceeded
+from gateway.web.places import PlacesByCaller
 
 
 class ServerFull(LimitExceeded):
@@ -17,12 +17,11 @@ class Streams:
     """Counts streams; those that are open are never touched. ``per_caller`` None: any number."""
 
     def __init__(self, at_most: int, per_caller: int | None = None) -> None:
-        if at_most < 1 or (per_caller is not None and per_caller < 1):
+        if at_most < 1:
             raise ValueError("At least one stream must be allowed.")
         self._at_most = at_most
-        self._per_caller = per_caller
         self._open = 0
-        self._callers: Counter[str] = Counter()
+        self._callers = PlacesByCaller(per_caller, "streams")
 
     @property
     def open(self) -> int:
@@ -44,19 +43,10 @@ class Streams:
         finally:
             self._open -= 1
 
-    @contextmanager
-    def room_for(self, caller: str) -> Generator[None]:
+    def room_for(self, caller: str) -> AbstractContextManager[None]:
         """Hold one of a caller's places.
 
         Raises:
             LimitExceeded: they hold all that they may.
         """
-        if self._per_caller is not None and self._callers[caller] >= self._per_caller:
-            raise LimitExceeded(f"One caller may open at most {self._per_caller} streams at once.")
-        self._callers[caller] += 1
-        try:
-            yield
-        finally:
-            self._callers[caller] -= 1
-            if not self._callers[caller]:
-                del self._callers[caller]
+        return self._callers.place(caller)

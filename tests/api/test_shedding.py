@@ -18,8 +18,9 @@ from gateway.domain.connection import Connection, Filter, Window
 from gateway.domain.errors import GatewayError, LimitExceeded, Overloaded, UpstreamTimeout
 from gateway.graphql.answers import Answer
 from gateway.graphql.errors import show_error
-from gateway.web.load import Load, PlacesByCaller, answered_nothing_for_load
+from gateway.web.load import Load, answered_nothing_for_load
 from gateway.web.options import WebOptions
+from gateway.web.places import PlacesByCaller
 from tests.api.asking import MESSAGES, RESPONSE_JSON, code_of, wait_until
 from tests.api.dialing import dial, hear, subscribe, until
 from tests.api.fakes import KEY, PATIENT, SECRET, FakeInstance, web_of

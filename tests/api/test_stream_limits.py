@@ -102,7 +102,7 @@ def test_places_are_given_back_and_callers_forgotten() -> None:
                 pass
         assert streams.open == 1
     assert streams.open == 0
-    assert not streams._callers
+    assert not streams._callers._taken
 
 
 @pytest.mark.parametrize("wrong", [(0, None), (1, 0)])
