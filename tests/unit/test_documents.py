@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def named_tests() -> list[str]:
     return [
         each
-        for page in ("ARCHITECTURE.md", "docs/coverage.md")
+        for page in ("ARCHITECTURE.md", "docs/coverage.md", "docs/assurance.md")
         for each in re.findall(r"`(tests/[\w/]+\.py::\w+)`", (ROOT / page).read_text(encoding="utf-8"))
     ]
 

@@ -46,7 +46,7 @@ def raw(header: bytes, payload: bytes = b"{}") -> bytes:
     return b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header, payload, b"x"))
 
 
-T21 = {
+CLAIMS_AT = {
     "empty": b"",
     "no token": b"abc",
     "four parts": token() + b".x",
@@ -90,10 +90,10 @@ T21 = {
 }
 
 
-@pytest.mark.parametrize("name", T21)
+@pytest.mark.parametrize("name", CLAIMS_AT)
 async def test_a_bad_token_is_refused_with_the_one_text(name: str):
     with pytest.raises(Unauthenticated) as caught:
-        await Issuer().verify(T21[name])
+        await Issuer().verify(CLAIMS_AT[name])
 
     assert caught.value.message == REFUSED
     assert caught.value.__cause__ is None
