@@ -9,7 +9,6 @@ with 0; a part that hangs beyond every limit makes it 1. SIGHUP is logged and ig
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.app import garbage
 from gateway.app.http_protocol import PatientHttp
 from gateway.web.websocket_protocol import PatientSocket
 
@@ -56,13 +56,6 @@ _TICK = 0.05
 _VANISHED_SECONDS = 25
 """After which a peer that answers nothing is given up."""
 
-_THRESHOLDS = (2_000, 20, 10)
-"""For the garbage collector: a look at 2,000 new objects takes 1 ms, at 20,000 it would take 25.
-
-A full collection looks at everything that lives. Python makes none before a quarter of that is new, so with
-much alive it is seldom whatever the last number; with little alive a large one only lets garbage pile up.
-"""
-
 
 class GatewayServer(uvicorn.Server):
     """uvicorn, with an ordered end that is never longer than it may be."""
@@ -76,6 +69,7 @@ class GatewayServer(uvicorn.Server):
         self._signalled = False
         self._hurried = asyncio.Event()
         self._told: set[Any] = set()
+        self._collecting: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop at the first signal, faster at the second or at Ctrl+C."""
@@ -102,13 +96,16 @@ class GatewayServer(uvicorn.Server):
             signal.signal(signal.SIGHUP, before)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then take what start-up made out of the garbage collector's sight."""
+        """Start, then have garbage collected at other times than Python would."""
         await super().startup(sockets)
-        calm_garbage_collector()
+        garbage.freeze()
+        self._collecting = asyncio.create_task(garbage.collect_in_time())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End everything, in order and in time."""
         logger.info("stopping")
+        if self._collecting is not None:
+            self._collecting.cancel()
         latest = asyncio.get_running_loop().time() + LATEST_SECONDS
         if self._signalled:
             _exit_at_last()
@@ -240,13 +237,6 @@ def _watch_peers(listener: socket.socket) -> None:
     ):
         if hasattr(socket, name):  # Linux has them all
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def calm_garbage_collector() -> None:
-    """Let collections look at what requests leave behind alone: at all of the code it takes them 70 ms."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_THRESHOLDS)
 
 
 def _ignore_hangup(_signal: int, _frame: FrameType | None) -> None:
