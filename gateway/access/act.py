@@ -113,6 +113,8 @@ class Act:
         Raises:
             Overloaded: it went well, and cannot be written down.
         """
+        if not self._caller.audit.is_kept:
+            return
         entry = dataclasses.replace(
             self._entry,
             patient_id=self.patient_id,

@@ -110,6 +110,11 @@ class Audit:
         self._writer = AuditWriter(sink, self._missing) if sink else None
 
     @property
+    def is_kept(self) -> bool:
+        """Whether anything is written down at all."""
+        return self._writer is not None
+
+    @property
     def failures(self) -> int:
         """How many lines were lost so far."""
         return 0 if self._writer is None else self._writer.failures

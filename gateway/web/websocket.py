@@ -88,6 +88,7 @@ class Socket:
         self._operations = Operations(runner, self._send, request_id)
         self._enter = enter
         self._visitor: Visitor | None = None
+        self._expiry: Expiry | None = None
         self._initialised = False
         self._expiring: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -189,10 +190,10 @@ class Socket:
             await self._send({"type": "connection_ack"})
 
     def _begin(self, visitor: Visitor) -> None:
-        self._visitor = visitor
+        self._visitor, self._expiry = visitor, visitor.expiry
         if self._deadline is not None:
             self._deadline.cancel()
-        self._expiring = asyncio.create_task(self._expire(visitor.expiry))
+        self._expiring = asyncio.create_task(self._expire(self._expiry))
 
     async def _expire(self, expiry: Expiry) -> None:
         await expiry.wait()
@@ -209,7 +210,7 @@ class Socket:
     async def _send(self, message: dict[str, Any]) -> bool:
         # One at a time: all would wait for room in the server's buffer, and then all fill it at once.
         async with self._sending:
-            if self._visitor is not None and self._visitor.expiry.passed:
+            if self._expiry is not None and self._expiry.passed:
                 self._stop(FORBIDDEN)
             if self._stopped.done():
                 return False
