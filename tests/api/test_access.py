@@ -273,7 +273,7 @@ async def test_a_socket_without_a_proof_is_closed(caller, payload):
 
 
 async def test_a_subscription_ends_when_the_token_does_and_nothing_is_delivered_later(caller):
-    token = caller.token(exp=int(time.time()) - 8 + 3)  # ten seconds of leeway: good for some five
+    token = caller.token(exp=int(time.time()) + 4)
     socket = await open_socket(caller, {"authorization": f"Bearer {token}"})
     assert json.loads(await socket.recv())["type"] == "connection_ack"
     payload = {"query": FOLLOW, "variables": {"id": SHORT}}
@@ -286,7 +286,7 @@ async def test_a_subscription_ends_when_the_token_does_and_nothing_is_delivered_
                 received.append(await socket.recv())
 
     assert socket.close_code == 4403
-    assert time.monotonic() - began < 12
+    assert 1 < time.monotonic() - began < 4 + 5
     assert not any('"next"' in frame and "body" in frame for frame in received)
 
 
