@@ -44,7 +44,7 @@ class HealthDoor:
     async def ready(self, _request: Request) -> Response:
         """Say whether requests should be sent here; never while the server drains."""
         state = _not_ready("draining") if self.drain.is_set() else await self._ask()
-        body = {"ready": state.ready, "parts": dict(state.parts)}
+        body = {"ready": state.ready, "degraded": state.degraded, "parts": dict(state.parts)}
         return Response(encode(body), 200 if state.ready else 503, media_type=JSON)
 
     async def show_metrics(self, request: Request) -> Response:

@@ -200,7 +200,7 @@ def test_an_answer_type_that_is_not_spoken_is_not_acceptable(client: httpx2.Clie
 
 def test_life_and_readiness_are_told(client: httpx2.Client) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/readyz").json() == {"ready": True, "parts": {"welkin": "ok"}}
+    assert client.get("/readyz").json() == {"ready": True, "degraded": False, "parts": {"welkin": "ok"}}
 
 
 def test_metrics_have_few_labels_however_many_patients_there_are(client: httpx2.Client) -> None:
