@@ -242,7 +242,7 @@ class SendRecord:
     """What is known of a send.
 
     ``message`` None: it is unclear what became of it. ``known`` are the ids that were listed before
-    it, newest first (None: they could not be read); ``hints`` lead to the newest of them.
+    it, newest first (None: they could not be read, or are not needed any more); ``hints`` lead to the newest.
     """
 
     message: Message | None

@@ -173,7 +173,7 @@ class Sending:
         self._reads.sent(message)
         self._remember(patient_id, message)
         self._live.wake(patient_id, sent=message.external_id)
-        return SendRecord(message, before.known, before.hints)
+        return SendRecord(message, hints=before.hints)
 
     def _remember(self, patient_id: str, message: Message) -> None:
         """Keep the ids of our own sends: one send's message is never taken for another's."""
@@ -220,7 +220,7 @@ class Sending:
                 if len(found) > 1:
                     return before
                 self._remember(patient_id, found[0])
-                return SendRecord(found[0], before.known, before.hints)
+                return SendRecord(found[0], hints=before.hints)
         return before
 
     def _candidates(
