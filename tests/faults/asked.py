@@ -49,6 +49,8 @@ class Visit:
     http: httpx2.AsyncClient
     late: float = -DEADLINE
     """By how much the slowest answer so far came after the deadline, in seconds."""
+    deadline: float = DEADLINE
+    """``timeout_seconds`` of the instance."""
     unsent: list[str] = field(default_factory=list)
     """Texts of which the gateway said that they were not sent."""
     keys: dict[str, str | None] = field(default_factory=dict)
@@ -99,7 +101,7 @@ class Visit:
         began, lost = clock(), self.place.pulse.lost
         answer = await answering
         lost = self.place.pulse.lost - lost
-        self.late = max(self.late, clock() - began - lost - DEADLINE)
+        self.late = max(self.late, clock() - began - lost - self.deadline)
         assert self.late < LATE, f"the answer came {self.late:.2f} s after the deadline"
         return answer
 

@@ -10,13 +10,16 @@ import pytest
 from gateway.sandbox import FaultRule
 from tests.faults.asked import Visit, assert_nothing_leaks
 from tests.faults.operations import read_page
-from tests.faults.rig import BRIEF, DEADLINE, PATIENT, Place, make_sandbox, rig
+from tests.faults.rig import BRIEF, PATIENT, Place, make_sandbox, rig
 
 THREE = """query ($a: ID!, $b: ID!, $c: ID!) {
   first: patient(patientId: $a) { messages(first: 2) { nodes { body } } }
   second: patient(patientId: $b) { messages(first: 2) { nodes { body } } }
   third: patient(patientId: $c) { firstName lastName }
 }"""
+PATIENCE = 5.0
+"""Of both instances: long enough that a busy machine's own pauses are not taken for Welkin's."""
+
 BLOCKED = 60
 """Requests into the instance that hangs: nearly as many as it may have calls under way."""
 
@@ -59,8 +62,8 @@ async def test_one_patients_failure_leaves_the_others_data(version, fault, args,
 async def test_an_instance_that_hangs_leaves_the_other_one_as_fast_as_before(hung):
     other = "v2" if hung == "v1" else "v1"
     hanging, quick = Place("hung", hung, make_sandbox()), Place("quick", other, make_sandbox())
-    async with rig([hanging, quick]) as http:
-        stuck, fast = Visit(hanging, http), Visit(quick, http)
+    async with rig([hanging, quick], timeout_seconds=PATIENCE) as http:
+        stuck, fast = Visit(hanging, http, deadline=PATIENCE), Visit(quick, http, deadline=PATIENCE)
         await read_page(stuck)
         await read_page(fast)
         hanging.sandbox.faults.add(FaultRule("hang", times=None))
@@ -76,4 +79,4 @@ async def test_an_instance_that_hangs_leaves_the_other_one_as_fast_as_before(hun
         assert {str(failure) for failure in failures} <= {"UPSTREAM_TIMEOUT", "UPSTREAM_UNAVAILABLE"}
         assert len(times) >= 5
         assert sorted(times)[len(times) // 2] < SECONDS
-        assert max(times) < DEADLINE, "a read waited for the other instance"
+        assert max(times) < PATIENCE, "a read waited for the other instance"
