@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ _TEXT, _CLOSE, _PING, _PONG = 0x1, 0x8, 0x9, 0xA
 _SHORT, _LONG = 126, 127
 
 
-class Live(asyncio.Protocol):
+class Live(asyncio.Protocol, ABC):
     """What both kinds of connection share."""
 
     __slots__ = ("_buffer", "_ended", "_heard", "_request", "open", "transport")
@@ -76,11 +77,13 @@ class Live(asyncio.Protocol):
         if self.transport is not None and self._ended is not None:
             self.transport.resume_reading()
 
+    @abstractmethod
     def _opened(self, head: bytes) -> None:
-        raise NotImplementedError
+        """Take the head of the answer, the first thing that comes."""
 
+    @abstractmethod
     def _read(self) -> None:
-        raise NotImplementedError
+        """Take what has come since."""
 
 
 class WebSocket(Live):
