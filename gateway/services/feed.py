@@ -33,6 +33,8 @@ _LOOKS_AFTER_A_WAKE = (0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0)
 _FIRST_RETRY = 0.5
 _LONGEST_WAIT = 300.0
 _BATCH = 200
+_GOES_ROUND_SECONDS = 1.0
+"""Within which a message has reached the listeners; whoever comes later makes its edge anew."""
 _LONGEST_SHARE = 0.5
 """How long a read of the newest message waits for the one before it, in seconds."""
 
@@ -98,7 +100,9 @@ class Feed:
         """Give the edge of a message, made once for all who get it now."""
         known = self._edges.get(placed)
         if known is None:
-            if len(self._edges) >= _BATCH:
+            if not self._edges:
+                asyncio.get_running_loop().call_later(_GOES_ROUND_SECONDS, self._edges.clear)
+            elif len(self._edges) >= _BATCH:
                 self._edges.clear()
             known = self._edges[placed] = make()
         return known

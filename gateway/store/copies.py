@@ -37,6 +37,14 @@ class Copy(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A copy as it lies in memory, with the generation that it is of."""
+
+    generation: int
+    copy: Copy[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """A part of a scope, and this process's generation of the scope."""
 
@@ -77,7 +85,11 @@ class Copies(Protocol):
 
 
 class MemoryCopies:
-    """Copies in an aiocache backend in memory. ``spare`` seconds they are kept beyond their freshness."""
+    """Copies in an aiocache backend in memory. ``spare`` seconds they are kept beyond their freshness.
+
+    A part has one place, whatever its generation: what a change made worthless is replaced by the next
+    reading and does not lie about until its time is over. Generations of a scope never go back.
+    """
 
     def __init__(
         self, cache: BaseCache, *, spare: float = 0.0, clock: Callable[[], float] = time.monotonic
@@ -89,24 +101,31 @@ class MemoryCopies:
 
     async def look(self, place: Place) -> Found:
         """Look for the copy of a part."""
-        return Found(await self._copy(self._name(place, place.part)), ticket="")
+        held = await self._held(self._name(place.scope, place.part))
+        if held is None or held.generation != place.generation:
+            return Found(ticket="")
+        return Found(held.copy, ticket="")
 
     async def keep(self, place: Place, also: Sequence[str], found: Found, copy: Copy[Any]) -> None:
         """Keep what was read, unless newer is there."""
         del found
         for part in {place.part, *also}:
-            name = self._name(place, part)
-            newer = await self._copy(name)
-            if newer is None or newer.kept.began < copy.kept.began:
+            name = self._name(place.scope, part)
+            held = await self._held(name)
+            if held is None or _age(held.generation, held.copy) < _age(place.generation, copy):
                 seconds = copy.fresh_until + self._spare - self._clock()
-                await self._cache.set(name, copy, ttl=seconds)  # pyright: ignore[reportUnknownMemberType] - untyped
+                await self._cache.set(name, Held(place.generation, copy), ttl=seconds)  # pyright: ignore[reportUnknownMemberType] - untyped
 
     def advance(self, scope: str, *, elsewhere: bool) -> None:
-        """Do nothing: the generation stands in the names."""
+        """Do nothing: a copy tells its generation."""
 
-    async def _copy(self, name: str) -> Copy[Any] | None:
-        return cast("Copy[Any] | None", await self._cache.get(name))  # pyright: ignore[reportUnknownMemberType] - untyped
+    async def _held(self, name: str) -> Held | None:
+        return cast("Held | None", await self._cache.get(name))  # pyright: ignore[reportUnknownMemberType] - untyped
 
-    def _name(self, place: Place, part: str) -> str:
-        text = f"{place.generation}:{len(place.scope)}:{place.scope}{part}"
+    def _name(self, scope: str, part: str) -> str:
+        text = f"{len(scope)}:{scope}{part}"
         return hashlib.blake2b(text.encode(), key=self._key, digest_size=20).hexdigest()
+
+
+def _age(generation: int, copy: Copy[Any]) -> tuple[int, float]:
+    return generation, copy.kept.began

@@ -63,7 +63,7 @@ class MemorySends:
         entry.weight = 0
         if entry.record is not None:
             text = 0 if entry.record.message is None else 2 * len(entry.record.message.body)
-            entry.weight = 1_000 + text + 100 * len(entry.record.known or ())
+            entry.weight = 1_000 + text + 100 * len(entry.record.known or ()) + 250 * len(entry.record.hints)
         self._weight += entry.weight
 
     def forget(self, key: str, entry: _Entry) -> None:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from gateway.domain.model import Message, PatientRecord
 from gateway.domain.pages import Linked, Newest, Numbered, Page, PageRef
 from gateway.domain.ports import Source, Welkin
 from gateway.domain.scan import Ask, Snapshot
-from gateway.store.copies import Copy
+from gateway.store.copies import Held
+from gateway.store.listed_times import ListedTimes
 from gateway.store.reads import SharedReads
 
 _MESSAGE_OVERHEAD = 600
 """Bytes that a message takes beside its text, measured roughly on CPython 3.11."""
 
-_TIMES_KNOWN = 200_000
 _SEARCHES = "searches"
 
 
@@ -28,7 +26,7 @@ class WelkinReads:
     def __init__(self, welkin: Welkin, shared: SharedReads) -> None:
         self._welkin = welkin
         self._shared = shared
-        self._listed_at: OrderedDict[str, datetime] = OrderedDict()
+        self._listed_at = ListedTimes()
 
     def conversation(self, patient_id: str, *, include_archived: bool = False) -> Source:
         """Give a patient's conversation."""
@@ -74,15 +72,14 @@ class WelkinReads:
 
     def sent(self, message: Message) -> None:
         """Take note of the time that the list, or the answer to a send, tells."""
-        self._listed_at[message.external_id] = message.created_at
-        self._listed_at.move_to_end(message.external_id)
-        if len(self._listed_at) > _TIMES_KNOWN:
-            self._listed_at.popitem(last=False)
+        self._listed_at.note(message.external_id, message.created_at)
 
     def canonical(self, message: Message) -> Message:
         """Give the message with the time that the list tells, where it is known."""
-        listed_at = self._listed_at.get(message.external_id, message.created_at)
-        return message if listed_at == message.created_at else replace(message, created_at=listed_at)
+        listed_at = self._listed_at.of(message.external_id)
+        if listed_at is None or listed_at == message.created_at:
+            return message
+        return replace(message, created_at=listed_at)
 
     async def patient(self, patient_id: str) -> PatientRecord:
         """Read a record. Raises what ``Welkin.patient`` raises."""
@@ -131,9 +128,9 @@ class _Pages:
         return f"{len(self.part)}:{self.part}/{place}"
 
 
-def weigh(kept: object) -> int:
+def weigh(held: object) -> int:
     """Give the bytes that a kept read takes, roughly."""
-    value: object = kept.kept.value if isinstance(kept, Copy) else kept  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - any read
+    value: object = held.copy.kept.value if isinstance(held, Held) else held
     if isinstance(value, Page):
         return 500 + sum(map(_weigh_message, value.messages))
     return 2_000

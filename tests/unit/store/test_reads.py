@@ -319,21 +319,6 @@ def test_who_joins_a_call_that_runs_out_of_its_own_time_makes_the_next():
     run(scenario)
 
 
-def test_memory_lets_go_of_copies_that_nobody_asks_for_again():
-    async def scenario() -> None:
-        clock = asyncio.get_running_loop().time
-        cache = BoundedMemoryCache(weigh=lambda _: 1, clock=clock)
-        for number in range(1_000):
-            await cache.set(f"old {number}", 0, ttl=30)
-        await asyncio.sleep(31)
-        for number in range(500):
-            await cache.set(f"new {number}", 0, ttl=30)
-
-        assert len(cache) == cache.weight == 500
-
-    run(scenario)
-
-
 def test_who_has_less_time_than_the_call_they_joined_gets_the_copy():
     async def scenario() -> None:
         source, reads = Source(), shared(ttl=1, stale=60, patience=8)

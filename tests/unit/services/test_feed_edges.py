@@ -1,0 +1,55 @@
+"""An edge is made once for all who get it now, and is not kept for those who may come one day."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from gateway.domain.connection import Edge
+from tests.unit.paging.upstreams import LinkedUpstream
+from tests.unit.services.fakes import FakeWelkin, run, serve
+
+LISTENERS = 20
+
+
+def test_all_listeners_get_one_edge_and_a_second_later_nobody_keeps_it():
+    async def scenario() -> None:
+        upstream = LinkedUpstream(5)
+        upstream.arrive(1)
+        instance = serve(FakeWelkin(upstream), reconcile=1000)
+        shown: list[Edge] = []
+
+        async def listener() -> None:
+            async with aclosing(instance.follow("p1", None)) as tail:
+                while True:  # no name of its own keeps the last
+                    shown.append(await anext(tail))
+
+        tasks = [asyncio.create_task(listener()) for _ in range(LISTENERS)]
+        await asyncio.sleep(1)
+        new = [upstream.arrive(1).external_id for _ in range(3)]
+        instance.wake("p1")
+        await asyncio.sleep(0.5)
+        assert len(shown) == 3 * LISTENERS
+        for external_id in new:
+            assert len({id(edge) for edge in shown if edge.message.external_id == external_id}) == 1
+
+        shown.clear()
+        assert held(new) == set(new)
+        await asyncio.sleep(1.5)
+        assert held(new) == set()
+
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await instance.aclose()
+
+    run(scenario)
+
+
+def held(ids: Sequence[str]) -> set[str]:
+    """Give those of these messages of which an edge is alive."""
+    gc.collect()
+    edges = [each for each in gc.get_objects() if isinstance(each, Edge)]
+    return {edge.message.external_id for edge in edges} & set(ids)
