@@ -1,6 +1,6 @@
 """Whether memory, descriptors and tasks stay flat while everything goes on for a long time.
 
-    python -m benchmarks.soak [--minutes 20] [--seed 1] [--report FILE]
+    python -m benchmarks.soak [--minutes 20] [--seed 1] [--report FILE] [--log FILE]
 
 Plays the ledger's scenario without kills, so that one process lives through it: messages, webhooks,
 subscribers that come and go, readers, searches, sends, pauses and failures upstream. Samples the gateway
@@ -31,6 +31,8 @@ from benchmarks.ledger.scenario import APIS, Scenario
 from benchmarks.ledger.stage import Stage
 
 EVERY_SECONDS = 5.0
+KEYS = 100
+"""Idempotency keys that are used again and again: each is kept for a day, which is longer than a run."""
 MOST_MIB_IN_TEN_MINUTES = 1.0
 WARM_UP = 0.25
 
@@ -67,6 +69,7 @@ def scenario(minutes: float, seed: int) -> Scenario:
         patients=60,
         subscribers=120,
         walkers=3,
+        history=(250, 350),  # so that a page is as full at the start as at the end
         seed=seed,
         rate=rate,
         kills=0,
@@ -104,12 +107,12 @@ async def visit(stage: Stage) -> None:
     number = 0
     while not stage.over.is_set():
         number += 1
-        api, patient = chance.choice(APIS), chance.choice(others)
+        api = chance.choice(APIS)
         query, variables = chance.choice(
             (
                 (SEARCH, {"id": chance.choice(stage.patients)}),
                 (RECORDS, {}),
-                (SEND, {"id": patient, "key": f"{stage.scenario.seed}-{number}"}),
+                (SEND, {"id": others[number % len(others)], "key": f"{stage.scenario.seed}-{number % KEYS}"}),
             )
         )
         try:
@@ -125,12 +128,15 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", type=Path, help="a file for the samples and the ledger's report")
+    parser.add_argument("--log", type=Path, help="a file for what the gateway logged")
     wish = parser.parse_args()
     plan = scenario(wish.minutes, wish.seed)
     samples = Samples()
     with tempfile.TemporaryDirectory() as folder, progress(plan) as tell:
         run = play(plan, Path(folder), tell, [lambda stage: sample(stage, samples), visit])
     told = report(run)
+    if wish.log is not None:
+        wish.log.write_text(run.log)
     for name, taken in samples.figures.items():
         values = [value for _, value in taken]
         warm = values[int(len(values) * WARM_UP)]

@@ -22,6 +22,8 @@ class Scenario:
     patients: int = 100
     subscribers: int = 300
     walkers: int = 4
+    history: tuple[int, int] = (3, 60)
+    """The fewest and the most messages that a patient has before the run."""
     seed: int = 1
     rate: float = 40.0
     """Messages a second."""
