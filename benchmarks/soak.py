@@ -36,7 +36,7 @@ KEYS = 100
 MOST_MIB_IN_TEN_MINUTES = 1.0
 WARM_UP = 0.25
 
-SEARCH = """query($id: ID!) { searchMessages(query: "message", patientId: $id, first: 5) {
+SEARCH = """query($id: ID!) { searchMessages(query: "earlier", patientId: $id, first: 5) {
     nodes { id createdAt sender { name } } } }"""
 RECORDS = "{ patients(first: 20) { nodes { patientId firstName } } instance { tenant } }"
 SEND = """mutation($id: ID!, $key: String) { sendMessage(input: {patientId: $id, body: "hello",

@@ -6,9 +6,9 @@ import base64
 import json
 import re
 import subprocess
-import sys
 import time
 import urllib.parse
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
@@ -16,7 +16,8 @@ import pytest
 from websockets.sync.client import connect
 
 from gateway.sandbox import Client, FaultRule, SandboxConfig, create_sandbox
-from tests.api.system import MESSAGES, SEND
+from tests.api.system import MESSAGES, PATHS, SEND
+from tests.gateway_process import gateway_process, instance_of
 from tests.serving import serve
 
 PATIENT = "pt-canary-0a1b2c"
@@ -35,30 +36,6 @@ PORTAL = "query ($token: String!) { portalMessages(token: $token) { nodes { body
 RECORD = (
     "query ($id: ID!) { patient(patientId: $id) { firstName messages { nodes { body sender { name } } } } }"
 )
-CONFIG = """
-[server]
-port = 0
-graphiql = true
-[graphql]
-introspection = true
-get_queries = true
-[auth]
-mode = "none"
-[telemetry]
-log_level = "DEBUG"
-"""
-INSTANCE = """
-[[instances]]
-tenant = "{tenant}"
-instance = "{instance}"
-api = "{api}"
-base_url = "{url}/{api}"
-client = "{client}"
-secret = "{secret}"
-webhook_key = "key"
-webhook_secret = "{hook}"
-timeout_seconds = 3
-"""
 
 
 def variants(text: str) -> list[bytes]:
@@ -77,61 +54,40 @@ def variants(text: str) -> list[bytes]:
     return [form for form in encoded if len(form) > 5]
 
 
+@dataclass
 class Run:
     """A gateway in a process of its own, in front of a sandbox, and all that it wrote."""
 
-    def __init__(self, folder: Path, sandbox_url: str, port: int) -> None:
-        names = {"v1": ("gh", "sb-demo", "SANDBOXV1"), "v2": ("acme-health", "live", "SANDBOXV2")}
-        text = CONFIG.replace("port = 0", f"port = {port}")
-        for api, (tenant, instance, client) in names.items():
-            text += INSTANCE.format(
-                tenant=tenant,
-                instance=instance,
-                api=api,
-                url=sandbox_url,
-                client=client,
-                secret=SECRET,
-                hook=HOOK,
-            )
-        config = folder / "gateway.toml"
-        config.write_text(text, encoding="utf-8")
-        self.output = folder / "output.txt"
-        self.url = f"http://127.0.0.1:{port}"
-        with self.output.open("wb") as sink:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", "serve", "--config", str(config)], stdout=sink, stderr=sink
-            )
-        for _ in range(200):
-            try:
-                httpx2.get(f"{self.url}/healthz")
-            except httpx2.ConnectError:
-                time.sleep(0.1)
-            else:
-                return
-        raise TimeoutError(self.output.read_text())
+    url: str
+    process: subprocess.Popen[str]
+    output: Path
 
     def post(self, version: str, document: str, **variables: object) -> bytes:
         """Run an operation; gives the errors alone, since data may show what it shows."""
-        path = {"v1": "gh/sb-demo", "v2": "acme-health/live"}[version]
         body = {"query": document, "variables": variables}
-        answer = httpx2.post(f"{self.url}/{path}/graphql", json=body, timeout=30).json()
+        answer = httpx2.post(f"{self.url}/{PATHS[version]}/graphql", json=body, timeout=30).json()
         return json.dumps(answer.get("errors", [])).encode()
 
 
 @pytest.fixture
-def running(tmp_path, unused_tcp_port):
+def running(tmp_path):
     clients = (Client("v1", "SANDBOXV1", SECRET, tenant="gh"), Client("v2", "SANDBOXV2", SECRET))
     app = create_sandbox(SandboxConfig(clients=clients))
     with serve(app) as sandbox_url:
         messages = [{"text": f"{TEXT} {SEARCHED} {n}", "from": "patient"} for n in range(5)]
         made = {"patientId": PATIENT, "firstName": NAME, "lastName": NAME, "messages": messages}
         httpx2.post(f"{sandbox_url}/control/patients", json=made).raise_for_status()
-        run = Run(tmp_path, sandbox_url, unused_tcp_port)
-        try:
-            yield run, app.state.sandbox
-        finally:
-            run.process.kill()
-            run.process.wait()
+        more = {"secret": SECRET, "webhook_key": "key", "webhook_secret": HOOK, "timeout_seconds": 3}
+        settings = {
+            "server": {"graphiql": True},
+            "graphql": {"introspection": True, "get_queries": True},
+            "auth": {"mode": "none"},
+            "telemetry": {"log_level": "DEBUG"},
+            "instances": [instance_of(sandbox_url, *each, **more) for each in PATHS.items()],
+        }
+        output = tmp_path / "output.txt"
+        with gateway_process(tmp_path, settings, output=output) as (url, process):
+            yield Run(url, process, output), app.state.sandbox
 
 
 def test_no_canary_in_anything_that_is_written(running):
@@ -163,7 +119,7 @@ def test_no_canary_in_anything_that_is_written(running):
                 sandbox.faults.add(FaultRule(fault, operation=operation, times=3))
                 seen += run.post(version, RECORD, id=PATIENT)
         sandbox.faults.clear()
-        path = {"v1": "gh/sb-demo", "v2": "acme-health/live"}[version]
+        path = PATHS[version]
         tenant, instance = path.split("/")
         hook = {"patientId": PATIENT, "tenantName": tenant, "instanceName": instance, "message": TEXT}
         for key in (HOOK, "canary-wrong"):

@@ -26,6 +26,7 @@ from gateway.app import serving
 from gateway.sandbox import FaultRule, Sandbox, create_sandbox
 from gateway.sandbox.conversations import LONG
 from tests.api.dialing import hear, say, subscribe
+from tests.gateway_process import answers, gateway_process, instance_of
 from tests.serving import serve
 
 PATH = "/gh/sb-demo"
@@ -44,37 +45,14 @@ def welkin() -> Iterator[tuple[str, Sandbox]]:
 
 @contextlib.contextmanager
 def gateway(
-    tmp_path: Path, sandbox_url: str, auth: str = 'mode = "none"', **options: Any
+    tmp_path: Path, sandbox_url: str, auth: dict[str, Any] | None = None, **options: Any
 ) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Run ``gateway serve``; gives its URL once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = tmp_path / "gateway.toml"
-    config.write_text(
-        f"[server]\nport = {port}\n[auth]\n{auth}\n[[instances]]\n"
-        'tenant = "gh"\ninstance = "sb-demo"\napi = "v1"\nclient = "SANDBOXV1"\nsecret = "sandbox-secret"\n'
-        'webhook_key = "hook-key"\nwebhook_secret = "hook-secret"\ntimeout_seconds = 30\n'
-        f'base_url = "{sandbox_url}/v1"\n'
-    )
-    defaults: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    command = [sys.executable, "-m", "gateway", "serve", "--config", str(config)]
-    running = subprocess.Popen(command, **(defaults | options))
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until(lambda: running.poll() is not None or answers(url), 60)
-        assert running.poll() is None, running.communicate()
-        yield url, running
-    finally:
-        running.kill()
-        running.communicate()
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx2.get(f"{url}/healthz", timeout=5).status_code == 200
-    except httpx2.HTTPError:
-        return False
+    more = {"webhook_key": "hook-key", "webhook_secret": "hook-secret", "timeout_seconds": 30}
+    instance = instance_of(sandbox_url, "v1", PATH[1:], secret="sandbox-secret", **more)
+    settings = {"auth": auth or {"mode": "none"}, "instances": [instance]}
+    with gateway_process(tmp_path, settings, **options) as started:
+        yield started
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -318,8 +296,12 @@ def test_a_hangup_is_ignored_and_a_lack_of_descriptors_passes(
 def test_an_identity_provider_that_is_down_makes_it_live_but_not_ready(
     tmp_path: Path, welkin: tuple[str, Sandbox]
 ) -> None:
-    auth = 'mode = "jwt"\n[auth.jwt]\nissuer = "https://id.example.org/"\naudience = "a"\n'
-    auth += 'jwks_url = "http://127.0.0.1:9/jwks.json"'
+    issuer = {
+        "issuer": "https://id.example.org/",
+        "audience": "a",
+        "jwks_url": "http://127.0.0.1:9/jwks.json",
+    }
+    auth = {"mode": "jwt", "jwt": issuer}
     with gateway(tmp_path, welkin[0], auth) as (url, _):
         answer = httpx2.get(f"{url}/readyz", timeout=5)
 

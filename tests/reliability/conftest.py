@@ -13,6 +13,11 @@ def running(tmp_path_factory: pytest.TempPathFactory):
         yield made
 
 
+@pytest.fixture(params=["v1", "v2"])
+def version(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture(autouse=True)
 def _fresh(request: pytest.FixtureRequest) -> None:
     """Forget what an earlier attack left behind, where a test uses the product."""

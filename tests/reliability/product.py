@@ -29,6 +29,18 @@ PATHS = {"v1": "gh/sb-demo", "v2": "acme-health/live"}
 MINE, THEIRS = SHORT, LONG
 ORIGIN = "https://app.example.org"
 
+READ = (
+    "query ($id: ID!) { patient(patientId: $id) { firstName messages { nodes { body sender { name } } } } }"
+)
+BODIES = (
+    "query ($id: ID!, $c: String) "
+    "{ patient(patientId: $id) { messages(first: 200, after: $c) { nodes { body } } } }"
+)
+SEND = (
+    "mutation ($id: ID!, $body: String!) { sendMessage(input: {patientId: $id, body: $body}) "
+    "{ messageEdge { node { body } } } }"
+)
+
 _ID = "[A-Za-z0-9][A-Za-z0-9_-]{0,127}"
 TEMPLATES = [
     re.compile(template.replace("ID", _ID))
@@ -90,6 +102,14 @@ class Product:
         answer = self.post(version, {"query": document, "variables": variables}, headers).json()
         answer.pop("extensions", None)
         return answer
+
+    def new_patient(self, *texts: str, **fields: str) -> str:
+        """Make a patient whose messages nobody has read yet."""
+        patient_id = f"pt_{time.monotonic_ns()}"
+        messages = [{"text": text, "from": "patient"} for text in texts]
+        made = {"patientId": patient_id, "firstName": "Ada", "messages": messages} | fields
+        self.http.post(f"{self.sandbox_url}/control/patients", json=made).raise_for_status()
+        return patient_id
 
     def calls(self) -> int:
         """Count what Welkin was asked, tokens left out."""

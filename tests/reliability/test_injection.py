@@ -30,11 +30,6 @@ FOLLOW = "subscription ($id: ID!) { messageAdded(patientId: $id) { cursor } }"
 BY_ID = {"patient": READ, "search": SEARCH, "send": SEND, "attachment": ATTACH, "subscription": FOLLOW}
 
 
-@pytest.fixture(params=["v1", "v2"])
-def version(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 @pytest.mark.parametrize("door", BY_ID)
 def test_an_id_that_is_none_is_refused_and_nobody_is_asked(running: Product, version: str, door: str):
     stream = {**SERVICE, "Accept": "text/event-stream"} if door == "subscription" else SERVICE
