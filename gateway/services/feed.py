@@ -62,7 +62,7 @@ class Feed:
         self._edges: dict[Placed, Edge] = {}
         self._newest: asyncio.Task[Placed | None] | None = None
         self._newest_next: asyncio.Task[Placed | None] | None = None
-        self._reading: dict[Position | None, asyncio.Task[Cut]] = {}
+        self._reading: dict[Position | None, tuple[int, asyncio.Task[Cut]]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -71,7 +71,8 @@ class Feed:
 
     async def stop(self) -> None:
         """End the watch and the reads that nobody waits for."""
-        for task in (self._task, self._newest, self._newest_next, *self._reading.values()):
+        reading = [task for _, task in self._reading.values()]
+        for task in (self._task, self._newest, self._newest_next, *reading):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -117,20 +118,22 @@ class Feed:
             self._newest_next.add_done_callback(_seen)
         return await asyncio.shield(self._newest_next)
 
-    async def newer_than(self, position: Position | None, *, anew: bool = False) -> Cut:
+    async def newer_than(self, position: Position | None, *, anew: bool = False) -> tuple[Cut, int]:
         """Read the messages next to a position on the newer side, newest first, at most 200.
 
         Listeners that read at the same place at once share one walk. None stands before the first
-        message. ``anew`` will have no copies.
+        message. ``anew`` will have no copies. With the messages comes the tick at which the walk began:
+        who joins it late has to read again, see ``beyond``.
         """
-        task = self._reading.get(position)
-        if task is None:
+        held = self._reading.get(position)
+        if held is None or held[1].done():
             not_before = self._source.now() if anew else self._fresh
             walk = paging.newer(_BATCH, Bounds(oldest=position), not_before=not_before)
             task = asyncio.create_task(drive(walk, self._source, self._deadline))
-            self._reading[position] = task
+            held = self._reading[position] = (self.tick, task)
             task.add_done_callback(lambda done: self._read(position, done))
-        return await asyncio.shield(task)
+        tick, task = held
+        return await asyncio.shield(task), tick
 
     async def _read_newest(self, before: asyncio.Task[Placed | None] | None) -> Placed | None:
         if before is not None:
@@ -215,7 +218,8 @@ class Feed:
         return self._reconcile
 
     def _read(self, position: Position | None, task: asyncio.Task[Cut]) -> None:
-        if self._reading.get(position) is task:
+        held = self._reading.get(position)
+        if held is not None and held[1] is task:
             del self._reading[position]
         if not task.cancelled():
             task.exception()  # looked at, also where every listener has gone

@@ -165,7 +165,7 @@ class Live:
         while True:
             tick = feed.tick
             try:
-                cut = await feed.newer_than(place.position, anew=anew)
+                cut, tick = await feed.newer_than(place.position, anew=anew)
             except Overloaded:  # the line to Welkin may be full of listeners who were all woken at once
                 await feed.beyond(tick, a_moment())
                 continue
