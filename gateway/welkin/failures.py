@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Iterator
+
 import httpx2
 
 from gateway.domain.errors import (
@@ -85,7 +88,7 @@ def failed(operation: str, error: Exception, *, maybe_sent: bool) -> CallFailed:
     return CallFailed(
         ours,
         maybe_sent=maybe_sent,
-        again_in=0.0 if isinstance(error, PASSING) else None,
+        again_in=0.0 if isinstance(error, PASSING) and not _distrusted(error) else None,
         works=isinstance(ours, UpstreamBadResponse),
     )
 
@@ -96,6 +99,8 @@ def failure(operation: str, error: Exception) -> UpstreamError:
         return UpstreamBadResponse(f"{error} ({operation}).")
     if isinstance(error, TimeoutError):
         error = httpx2.ReadTimeout("last resort")
+    if _distrusted(error):
+        return UpstreamUnavailable(f"Welkin's certificate cannot be trusted ({operation}).")
     kind, words = next(FAILURES[base] for base in type(error).__mro__ if base in FAILURES)
     return kind(f"{words} ({operation}).")
 
@@ -106,3 +111,15 @@ def _malformed(error: httpx2.RemoteProtocolError) -> bool:
     The first is the HTTP parser's error, kept as the context of the pool's; the pool erases causes.
     """
     return error.__cause__ is not None and error.__cause__.__context__ is not None
+
+
+def _distrusted(error: Exception) -> bool:
+    """Tell whether a certificate was refused: it will be the next time too."""
+    return any(isinstance(each, ssl.SSLCertVerificationError) for each in _behind(error))
+
+
+def _behind(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

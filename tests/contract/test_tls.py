@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import socketserver
 import threading
@@ -132,6 +133,8 @@ class Asked:
     answers: list[httpx2.Response]
     requests: int
     heard: bytes
+    retries: int
+    """Calls that the gateway made again."""
 
 
 def ask_everything(folder: Path, shown: Signer | None, ca_file: str) -> Asked:
@@ -157,12 +160,15 @@ def ask_everything(folder: Path, shown: Signer | None, ca_file: str) -> Asked:
             wire.listen() as url,
             gateway(url, instance=instance) as gateway_url,
             httpx2.Client(timeout=40) as http,
-            ThreadPoolExecutor() as pool,  # each of them is tried several times
+            ThreadPoolExecutor() as pool,  # without TLS each of them is tried several times
         ):
             answers = list(
                 pool.map(lambda call: http.request(call[0], f"{gateway_url}/{call[1]}", json=call[2]), calls)
             )
-    return Asked(answers, len(requests), b"".join(wire.heard))
+            metrics = http.get(f"{gateway_url}/metrics").text
+    counted = re.findall(r"^gateway_upstream_retries_total\{.*\} (\S+)", metrics, re.MULTILINE)
+    assert len(counted) == len(PATHS)
+    return Asked(answers, len(requests), b"".join(wire.heard), round(sum(map(float, counted))))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +191,10 @@ def test_a_certificate_that_is_not_to_be_believed_ends_the_call_before_it_begins
     for answer in asked.answers:  # those to sends too: that they did not leave is known
         (error,) = answer.json()["errors"]
         assert error["extensions"]["code"] == "UPSTREAM_UNAVAILABLE"
+        if what != "no TLS":
+            assert error["message"].startswith("Welkin's certificate cannot be trusted (")
     assert asked.requests == 0
+    assert (asked.retries == 0) == (what != "no TLS")  # a certificate is no better a moment later
     assert asked.heard.startswith(b"\x16\x03")  # a handshake
     for secret in (b"sandbox-secret", b"SANDBOXV", b"Authorization", b"authorization", CANARY.encode()):
         assert secret not in asked.heard
