@@ -6,7 +6,8 @@ uvicorn lets go of a connection that idles between two requests, and of nothing 
 2. an answer must be taken at some pace, or its connection is dropped with all that is still to be sent;
 3. a body that the application has not read when it answers is thrown away, a bounded amount of it, and the
    connection ends. Closing at once would reset it, and the client might never see the answer;
-4. a server that stops gives each connection a last request, so that none is lost on its way.
+4. a server that stops gives each connection a last request, so that none is lost on its way;
+5. a wish to speak another protocol than a WebSocket's is ignored, and the body after it is the request's own.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import termios
 from contextlib import suppress
 from typing import Any, ClassVar
 
-import orjson
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.app.patience import Pace, Patience
+from gateway.app.request_heads import check_handshake, check_target, without_upgrade
 from gateway.app.unread_body import Careful, Outlet
+from gateway.web.refusals import refusal
 from gateway.web.sse import LIVE
 from gateway.web.websocket_protocol import KERNEL_BYTES
 
@@ -33,12 +36,6 @@ CUT = "gateway.cut"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _LOOKS = 3
 """How often a connection is looked at within the shortest of its deadlines."""
-
-_REFUSALS = {
-    400: "The request is not valid HTTP.",
-    408: "The request took too long to arrive.",
-    431: "The request's head is too large.",
-}
 
 
 class PatientHttp(HttpToolsProtocol):
@@ -81,7 +78,7 @@ class PatientHttp(HttpToolsProtocol):
             return
         self._begin()
         self._silent += len(data)
-        super().data_received(data)
+        self._parse(data)
         if self._silent > self.patience.head_bytes and not self._is_over():
             self._refuse(431)
 
@@ -102,9 +99,14 @@ class PatientHttp(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Let the application begin."""
+        """Let the application begin, unless the request comes again without its wish to upgrade."""
         self._in_body = True
-        super().on_headers_complete()
+        method = self.parser.get_method()
+        check_target(method, self.url, self.headers)
+        if self._opens_socket():
+            check_handshake(method, self.headers)
+        if not self._ignores_upgrade():
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Hand on a piece of the body."""
@@ -114,6 +116,8 @@ class PatientHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Stop waiting for this message."""
         self._silent = 0
+        if self._ignores_upgrade():
+            return
         self._began, self._in_body = None, False
         super().on_message_complete()
 
@@ -179,6 +183,39 @@ class PatientHttp(HttpToolsProtocol):
             cycle.keep_alive = False
         super()._start_asgi_task(cycle, Careful(app, cycle, self.patience.small_body))
 
+    def _parse(self, data: bytes) -> None:
+        """Parse what came; a request whose wish to upgrade is ignored is parsed anew without it."""
+        self._unset_keepalive_if_required()
+        rest = memoryview(data)
+        while True:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self._opens_socket():
+                    self.handle_websocket_upgrade()
+                    return
+                rest = rest[upgrade.args[0] :]
+                self._begin_anew()
+            except httptools.HttpParserError:
+                self.logger.warning("Invalid HTTP request received.")
+                self.send_400_response("")
+                return
+            else:
+                return
+
+    def _begin_anew(self) -> None:
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        plain = without_upgrade(method, self.url, version, self.headers)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn sets it
+        self.parser.feed_data(plain)
+
+    def _opens_socket(self) -> bool:
+        return self.parser.should_upgrade() and self._should_upgrade()
+
+    def _ignores_upgrade(self) -> bool:
+        return self.parser.should_upgrade() and not self._should_upgrade()
+
     def _begin(self) -> None:
         if self._began is None:
             self._began = self.loop.time()
@@ -194,14 +231,7 @@ class PatientHttp(HttpToolsProtocol):
         if self._is_busy():
             self.cut()  # an answer is being written: another in its middle would be taken for a part of it
             return
-        error = {"message": _REFUSALS[status], "extensions": {"code": "BAD_USER_INPUT"}}
-        body = orjson.dumps({"errors": [error]})
-        self.write(
-            STATUS_LINE[status]
-            + b"content-type: application/json\r\ncache-control: no-store\r\n"
-            + b"x-content-type-options: nosniff\r\nconnection: close\r\n"
-            + b"content-length: %d\r\n\r\n%s" % (len(body), body)
-        )
+        self.write(refusal(status))
         self.part()
 
     def _look_again(self) -> None:

@@ -9,7 +9,8 @@ the answers or not; and a server that stops closes every socket before the app h
 3. a reader that takes nothing for ``stall_seconds`` is cut off, whatever else is going on;
 4. a client that does not answer pings is let go, unless it is its full buffer that keeps a ping from it;
 5. nothing is read from a client that takes nothing: whatever it asks for would only add to what waits;
-6. a server that stops tells the app, which closes the socket in its own words.
+6. a server that stops tells the app, which closes the socket in its own words;
+7. a handshake that cannot be read gets an answer, and its connection ends.
 
 Hand it to ``uvicorn.Config`` as ``ws``.
 """
@@ -23,6 +24,9 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import SecurityError
+
+from gateway.web.refusals import refusal
 
 SERVER_STOPS = 1012
 """The code of a disconnect that tells the app that the server stops; the socket is open still."""
@@ -56,6 +60,15 @@ class PatientSocket(WebSocketsSansIOProtocol):
         """Take note of the end."""
         self._regain_patience()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless the handshake could not be read."""
+        super().data_received(data)
+        wrong = self.conn.handshake_exc
+        if wrong is not None and not self.handshake_initiated:
+            self.handshake_initiated = True  # so that nothing is answered twice
+            self.transport.write(refusal(431 if isinstance(wrong.__cause__, SecurityError) else 400))
+            self.transport.close()
 
     def pause_writing(self) -> None:
         """Lose patience while the buffer is full, and read nothing."""
