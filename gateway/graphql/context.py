@@ -68,6 +68,8 @@ class Context:
     """What a subscription shows now, whatever of it was selected."""
     records: Records = field(init=False)
     messages_left: int = field(default=MAX_MESSAGES, init=False)
+    _begun: bool = field(default=False, init=False)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     def __post_init__(self) -> None:
         """Start with nothing read."""
@@ -78,6 +80,16 @@ class Context:
         self.event = event
         self.records = Records(self.service)
         self.messages_left = MAX_MESSAGES
+
+    async def turn(self) -> None:
+        """Wait to begin with a page of messages: one in a round of the loop, so that others get their turns.
+
+        A hundred pages that are at hand would otherwise be made in one go, which takes a second.
+        """
+        if self._begun:
+            async with self._turn:
+                await asyncio.sleep(0)
+        self._begun = True
 
     def take(self, messages: int) -> None:
         """Count messages of the answer.

@@ -78,6 +78,7 @@ class Patient(Node):
             raise Forbidden("A chat token opens its conversation alone: page through it with portalMessages.")
         window = Window(first=first, after=after, last=last, before=before)
         window.check()
+        await info.context.turn()
         found = await info.context.service.messages(
             self.conversation.patient_id, window, Filter(since=since, include_archived=include_archived)
         )

@@ -103,6 +103,7 @@ class Query:
         window.check()
         checked = None if patient_id is None else check_upstream_id(patient_id, "patientId")
         service = info.context.service
+        await info.context.turn()
         found = await service.search(query, checked, window)
         info.context.take(len(found.hits))
         return search_connection_of(service.name, found)
@@ -125,6 +126,7 @@ class Query:
         window = Window(first=first, after=after, last=last, before=before)
         window.check()
         service = info.context.service
+        await info.context.turn()
         found = await service.portal_messages(check_token(token), window)
         info.context.take(len(found.edges))
         return connection_of(service.name, found, through_token=True)

@@ -43,6 +43,7 @@ class MessageSearchEdge:
                 raise BadInput(f"{name} must be between 0 and {MAX_PAGE}.")
         # Counted before the read: the hits of a page are read around at the same time.
         info.context.take(older + 1 + newer)
+        await info.context.turn()
         conversation = self.node.conversation
         found = await info.context.service.around(conversation.patient_id, self.place, older, newer)
         return connection_of(conversation.instance, found)
