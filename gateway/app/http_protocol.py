@@ -18,7 +18,7 @@ import socket
 import struct
 import termios
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -65,9 +65,11 @@ class PatientHttp(HttpToolsProtocol):
         self._look_again()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop looking."""
+        """Stop looking, and let go of what holds this connection in turn."""
         self._forget()
         super().connection_lost(exc)
+        self.cycle = self.scope = cast("Any", None)
+        self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless this connection has had its last answer."""
@@ -132,6 +134,7 @@ class PatientHttp(HttpToolsProtocol):
         """Leave the connection to the WebSocket's protocol."""
         self._forget()
         super().handle_websocket_upgrade()
+        self.parser = cast("Any", None)  # it holds this
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser cannot or may not read, in the gateway's words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import ref
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -29,7 +30,7 @@ class Outlet(asyncio.Transport):
     def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
         super().__init__()
         self._connection = connection
-        self._cycle = cycle
+        self._cycle = ref(cycle)  # which holds this: a circle would outlive the answer
 
     def write(self, data: Any) -> None:
         """Send bytes."""
@@ -49,7 +50,8 @@ class Outlet(asyncio.Transport):
 
     def close(self) -> None:
         """End the connection, once its client can have read the answer."""
-        if self._cycle.response_complete and self._cycle.more_body:
+        cycle = self._cycle()
+        if cycle is not None and cycle.response_complete and cycle.more_body:
             self._connection.part()
         else:
             self._connection.transport.close()

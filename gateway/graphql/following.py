@@ -19,6 +19,7 @@ from gateway.graphql.answers import Answer, JsonObject, answer_of
 from gateway.graphql.context import Context
 from gateway.graphql.errors import show_execution_error
 from gateway.graphql.event_answers import Asked, EventAnswers, show_event
+from gateway.graphql.freed import FreedExecution
 
 Report: TypeAlias = Callable[[list[GraphQLError], str], None]
 """Logs errors under a request id."""
@@ -36,7 +37,7 @@ class Follower:
         self, document: DocumentNode, variables: JsonObject | None, asked: Asked, context: Context
     ) -> AsyncGenerator[Answer]:
         """Give the answers to the events; an error that ends them comes last, marked ``final``."""
-        build = cast("Callable[..., list[GraphQLError] | Executor[Any]]", Executor.build)  # pyright: ignore[reportUnknownMemberType] - partly typed
+        build = cast("Callable[..., list[GraphQLError] | Executor[Any]]", FreedExecution.build)  # pyright: ignore[reportUnknownMemberType] - partly typed
         executor = build(
             self._core,
             document,

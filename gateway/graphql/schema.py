@@ -21,6 +21,7 @@ from strawberry.types.execution import ExecutionContext
 
 from gateway.graphql.context import Context, Info
 from gateway.graphql.errors import log_errors
+from gateway.graphql.freed import FreedExecution
 from gateway.graphql.mutation import Mutation
 from gateway.graphql.patient import Patient
 from gateway.graphql.query import Query
@@ -74,6 +75,7 @@ def schema() -> GatewaySchema:
         subscription=Subscription,
         types=[Patient],
         extensions=[UsePrepared],
+        execution_context_class=FreedExecution,
         config=StrawberryConfig(info_class=Info, scalar_map=scalar_map()),
     )
     _leave_null_unsaid(built.core)

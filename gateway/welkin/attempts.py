@@ -115,10 +115,24 @@ class Attempts:
             raise _Unwell(again_in)
 
         try:
-            # stamina repeats; when, and whether at all, is said by the hook.
-            return await self._repeat(lambda error: self._pause(call, error), attempt)
+            return await self._repeated(call, attempt)
         except _Unwell:
             return last[0]
+
+    async def _repeated(self, call: _Call, attempt: Callable[[], Awaitable[A]]) -> A:
+        """Make attempts; when the next one is due, and whether there is any, is said by ``_pause``.
+
+        stamina comes in once there is something to repeat: each run of it leaves some fifty objects to the
+        garbage collector, and most calls succeed at once.
+        """
+        try:
+            return await attempt()
+        except (CallFailed, _Unwell) as error:
+            pause = self._pause(call, error)
+            if isinstance(pause, bool):
+                raise
+        await asyncio.sleep(pause)
+        return await self._repeat(lambda error: self._pause(call, error), attempt)
 
     async def once(self, operation: str, perform: Perform[A], deadline: float) -> A:
         """Make a call once.
