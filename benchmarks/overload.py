@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import sys
 import tempfile
@@ -19,9 +20,11 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import uvloop
 
 from benchmarks import processes
@@ -32,6 +35,8 @@ FACTOR = 3
 WARM_SECONDS = 3.0
 BACK_SECONDS = 8.0
 LOOK_SECONDS = 0.1
+PATIENTS = 200
+MESSAGES = 40
 LATE_SECONDS = 10.0
 """An answer later than this is none."""
 
@@ -58,6 +63,8 @@ class Stretch:
     loop_lag: float = 0.0
     own_lag: float = 0.0
     """How late this process was itself: its figures cannot be better than that."""
+    cores: dict[str, float] = field(default_factory=dict)
+    """How much of a processor each process had: the gateway can use one, and others may keep it from it."""
 
     def take(self, answered: Answered, took: float) -> None:
         """Keep one answer."""
@@ -88,6 +95,7 @@ class Stretch:
             "healthz_ms": percentiles(self.healthz),
             "gateways_loop_lag_ms": round(self.loop_lag * 1000, 1),
             "callers_own_lag_ms": round(self.own_lag * 1000, 1),
+            "cores": {name: round(share, 2) for name, share in self.cores.items()},
         }
 
 
@@ -105,15 +113,22 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
 class Load:
     """Offers requests; every caller is a connection."""
 
-    def __init__(self, host: str, path: str, patient: str) -> None:
+    def __init__(self, host: str, path: str, patients: list[str], pids: dict[str, int]) -> None:
         self._host = host
-        body = json.dumps({"query": QUERY, "variables": {"id": patient}}).encode()
-        self._request = (
-            f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\n\r\n"
-        ).encode() + body
+        self._pids = pids
+        # One patient after the other: equal reads at once would share one call upstream, the more of them
+        # the more callers wait, and a request would cost least where there are most.
+        self._requests = cycle([self._request(path, patient) for patient in patients])
         self._idle: list[Caller] = []
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def _request(self, path: str, patient: str) -> bytes:
+        body = json.dumps({"query": QUERY, "variables": {"id": patient}}).encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nhost: {self._host}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
 
     async def closed(self, stretch: Stretch, callers: int, seconds: float) -> None:
         """Let every caller ask again as soon as it was answered."""
@@ -148,9 +163,12 @@ class Load:
 
     async def _timed(self, stretch: Stretch, running: Awaitable[Any]) -> None:
         began = time.monotonic()
+        used = {name: processes.cpu_seconds(pid) for name, pid in self._pids.items()}
         watching = asyncio.create_task(self._watch(stretch))
         await running
         stretch.seconds = time.monotonic() - began
+        for name, pid in self._pids.items():
+            stretch.cores[name] = (processes.cpu_seconds(pid) - used[name]) / stretch.seconds
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         shown = (await self._get("/metrics")).body.decode()
@@ -187,7 +205,7 @@ class Load:
         try:
             async with asyncio.timeout(LATE_SECONDS):
                 caller = self._take_idle() or await Caller.dial(self._host)
-                answered = await caller.ask(self._request)
+                answered = await caller.ask(next(self._requests))
         except (OSError, TimeoutError) as error:
             stretch.other[type(error).__name__] += 1
             if caller is not None:
@@ -234,8 +252,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         more = f"[cache]\nttl_seconds = {wish.cache:g}"
-        with processes.both(folder, more=more) as (server, url, _):
-            load = Load(url.removeprefix("http://"), f"/{INSTANCES['v2']}/graphql", LONG)
+        with processes.both(folder, more=more) as (server, url, sandbox_url):
+            patients = furnish(sandbox_url)
+            pids = {"gateway": server.pid, "callers": os.getpid()}
+            load = Load(url.removeprefix("http://"), f"/{INSTANCES['v2']}/graphql", patients, pids)
             stretches, recovered = uvloop.run(measure(load, wish.callers, wish.seconds))
             peak = processes.peak_memory_kib(server.pid) / 1024
     told = {
@@ -251,6 +271,17 @@ def main() -> int:
     return 0 if is_kept(stretches, told["goodput_to_capacity"], recovered) else 1
 
 
+def furnish(sandbox_url: str) -> list[str]:
+    """Make patients, each with more messages than are asked for; give their ids."""
+    messages = [{"text": f"message {number}", "offset": number} for number in range(MESSAGES)]
+    with httpx2.Client(timeout=30) as client:
+        made = [
+            client.post(f"{sandbox_url}/control/patients", json={"messages": messages}).raise_for_status()
+            for _ in range(PATIENTS)
+        ]
+    return [each.json()["patientId"] for each in made]
+
+
 def is_kept(stretches: list[Stretch], goodput: float, recovered: float) -> bool:
     """Tell whether every promise was kept; nobody else may use the machine meanwhile."""
     over = stretches[1]
@@ -262,9 +293,6 @@ def is_kept(stretches: list[Stretch], goodput: float, recovered: float) -> bool:
         and all(percentiles(each.healthz).get("max", 0.0) <= MAX_HEALTHZ_MS for each in stretches)
     )
 
-
-LONG = "7272b601-bb09-4abf-87c0-ade48ddfaea0"
-"""The sandbox's patient with a long conversation."""
 
 if __name__ == "__main__":
     sys.exit(main())
