@@ -69,6 +69,7 @@ class _Call:
     deadline: float
     sends: bool
     attempts: int = 0
+    counted: bool = False
 
 
 @dataclass(slots=True)
@@ -104,10 +105,13 @@ class Attempts:
 
         async def attempt() -> A:
             last.clear()
-            if not call.attempts:
-                self.budget.called()
             call.attempts += 1
-            answer = await self.once(operation, perform, deadline)
+            try:
+                answer = await self.once(operation, perform, deadline)
+            except CallFailed as failed:
+                self._count(call, went_out=failed.works is not None)
+                raise
+            self._count(call, went_out=True)
             again_in = self._again_in(answer)
             if again_in is None or sends:
                 return answer
@@ -159,6 +163,12 @@ class Attempts:
         finally:
             self.breaker.leave(ticket, ok=ok)
             self.answered = self.answered if ok is None else ok
+
+    def _count(self, call: _Call, *, went_out: bool) -> None:
+        """Count towards the budget what went out for the first time: what was kept back is no load."""
+        if went_out and not call.counted:
+            call.counted = True
+            self.budget.called()
 
     def _again_in(self, answer: Answered) -> float | None:
         """Give after how many seconds the call may do better, None if never. Heeds what Welkin asks for."""

@@ -15,7 +15,7 @@ import orjson
 from gateway.domain.ports import Shelf
 from gateway.welkin.fields import Record, record, text
 from gateway.welkin.lifetimes import LONGEST, Token, is_sendable
-from gateway.welkin.token_slot import LONGEST_BLOCK
+from gateway.welkin.token_slot import LONGEST_BLOCK, LONGEST_PAUSE
 from gateway.welkin.upstream import Credential
 
 Clock = Callable[[], float]
@@ -42,9 +42,11 @@ class TokenShelf:
 
     async def blocked_until(self, credential: Credential) -> float | None:
         """Give until when no token may be asked for, if that is not over."""
-        until = _number((await self._read("block", credential)).get("until"))
-        left = 0.0 if until is None else until - self._wall()
-        return self._clock() + left if 0 < left <= LONGEST_BLOCK else None
+        return await self._until("block", credential, LONGEST_BLOCK)
+
+    async def paused_until(self, credential: Credential) -> float | None:
+        """Give until when nobody should ask again after a neighbour asked in vain, if that is not over."""
+        return await self._until("pause", credential, LONGEST_PAUSE)
 
     async def keep_token(self, credential: Credential, token: Token) -> None:
         """Keep a token until its end."""
@@ -54,8 +56,20 @@ class TokenShelf:
 
     async def keep_block(self, credential: Credential, until: float) -> None:
         """Keep a block until its end."""
+        await self._keep_until("block", credential, until)
+
+    async def keep_pause(self, credential: Credential, until: float) -> None:
+        """Keep a pause until its end."""
+        await self._keep_until("pause", credential, until)
+
+    async def _until(self, what: str, credential: Credential, longest: float) -> float | None:
+        until = _number((await self._read(what, credential)).get("until"))
+        left = 0.0 if until is None else until - self._wall()
+        return self._clock() + left if 0 < left <= longest else None
+
+    async def _keep_until(self, what: str, credential: Credential, until: float) -> None:
         left = until - self._clock()
-        await self._write("block", credential, {"until": self._wall() + left}, left)
+        await self._write(what, credential, {"until": self._wall() + left}, left)
 
     async def _read(self, what: str, credential: Credential) -> Record:
         kept = None if self._shelf is None else await self._shelf.get(_name(what, credential))

@@ -24,6 +24,9 @@ REFILL_SECONDS = 10.0
 """At most BURST requests at once and one more every so often: 50 in any five minutes, half of what blocks."""
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)
 """How long after the first, second, … failure in a row no request is made."""
+LONGEST_PAUSE = _PAUSES[-1]
+"""Processes that share a shelf keep each other's pauses: together they make one request in each, 75 in any
+five minutes at the most, and a return is still noticed within 5 s."""
 _NEVER_COUNTED = frozenset(
     {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 )
@@ -135,6 +138,12 @@ class Slot:
     ) -> Refusal:
         pause = _PAUSES[min(self.failures, len(_PAUSES) - 1)]
         return Refusal(kind, message, now + pause, works, passing)
+
+
+def paused(until: float) -> Refusal:
+    """Give the refusal for a credential for which a neighbour asked in vain a moment ago."""
+    message = "Welkin failed (get a token)."
+    return Refusal(UpstreamUnavailable, message, until, works=None, passing=True)
 
 
 def blocked(until: float, *, works: bool | None) -> Refusal:

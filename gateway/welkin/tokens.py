@@ -7,8 +7,8 @@ storm of refusals become a storm of token requests:
 * callers that need a token at the same time share one request, which none of them can cancel;
 * a refused token is dropped only if it is still the current one: the first 401 of many costs a refresh;
 * after failures the next request waits, longer each time; a token that is still good is used meanwhile;
-* before Welkin is asked, the shelf is: what a neighbour fetched is used, and a block that a neighbour, or
-  this gateway before its restart, ran into is waited out.
+* before Welkin is asked, the shelf is: what a neighbour fetched is used, a block that a neighbour, or
+  this gateway before its restart, ran into is waited out, and so is the pause after its failure.
 
 Times are kept on a clock that never jumps; the wall clock is only read to understand what Welkin says.
 """
@@ -25,7 +25,7 @@ from gateway.domain.ports import Shelf
 from gateway.welkin.failures import CallFailed, timed_out
 from gateway.welkin.lifetimes import Token, read_token
 from gateway.welkin.token_shelf import TokenShelf
-from gateway.welkin.token_slot import Refusal, Result, Slot, blocked
+from gateway.welkin.token_slot import Refusal, Result, Slot, blocked, paused
 from gateway.welkin.transport import Answer
 from gateway.welkin.upstream import Credential
 
@@ -133,13 +133,18 @@ class Tokens:
         if token is not None and slot.wants(token, self._clock()):
             return token
         until = await self._shelf.blocked_until(credential)
-        return None if until is None else blocked(until, works=None)
+        if until is not None:
+            return blocked(until, works=None)
+        until = await self._shelf.paused_until(credential)
+        return None if until is None else paused(until)
 
     async def _keep(self, credential: Credential, result: Result) -> None:
         if isinstance(result, Token):
             await self._shelf.keep_token(credential, result)
         elif result.works and result.kind is UpstreamRateLimited:
             await self._shelf.keep_block(credential, result.until)
+        elif result.works is not None:
+            await self._shelf.keep_pause(credential, result.until)
 
     async def _ask(self, slot: Slot, fetch: Fetch) -> Result:
         refusal = slot.take_leave(self._clock())

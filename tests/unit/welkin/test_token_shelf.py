@@ -212,3 +212,40 @@ async def test_no_name_on_the_shelf_tells_whose_it_is(world: World) -> None:
     names = " ".join(world.shelf.kept)
     assert len(world.shelf.kept) == 2
     assert not any(word in names for word in ("welkin", "gh", "CLIENT", "t2"))
+
+
+@pytest.mark.parametrize("processes", [1, 3, 8])
+async def test_processes_that_share_a_shelf_stay_below_the_limit_together(processes: int) -> None:
+    """100 requests in five minutes block; each process alone would make 49 while the endpoint fails."""
+    world = World()
+    asked: list[float] = []
+    running = [world.process() for _ in range(processes)]
+
+    async def fails() -> Answer:
+        asked.append(world.now)
+        return Answer(500, b"")
+
+    for _ in range(2400):  # quarters of a second
+        for tokens in running:
+            with pytest.raises(CallFailed):
+                await tokens.get(ME, fails, asyncio.get_running_loop().time() + 5)
+        world.now += 0.25
+
+    most = max(sum(began <= each < began + 300 for each in asked) for began in asked)
+    assert 40 <= most <= 90
+
+
+async def test_a_return_is_noticed_by_every_process_within_seconds() -> None:
+    world = World()
+    running = [world.process() for _ in range(3)]
+    world.answers = [Answer(500, b"")] * 30
+    for _ in range(30):
+        for tokens in running:
+            with pytest.raises(CallFailed):
+                await world.get(tokens)
+        world.now += 1
+    world.answers.clear()
+
+    world.now += 4.5
+
+    assert {await world.get(tokens) for tokens in running} == {f"t{world.requests}"}
