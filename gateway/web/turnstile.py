@@ -4,7 +4,8 @@ One thread serves everybody. A hundred operations that become ready together wou
 next pause one after the other before the loop looks at a socket again, and until then a probe, a webhook
 and even a refusal wait with them. So each step of an operation, from one pause to the next, takes a turn:
 in a round of the loop turns are given for some milliseconds, the others wait for the next round. Who has
-begun goes before who has not, so that what was taken on is finished.
+begun goes before who has not, so that what was taken on is finished. The calls to Welkin that an operation
+makes run in tasks of their own; most of the work for them is ours, and they take turns too.
 
 What waits to begin is the queue. It may grow for a moment, since callers come in crowds. Where it has not
 been empty for a while and is longer than can be served soon, it is *full*: there is more work than time.
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any, TypeVar
 
@@ -75,10 +76,18 @@ class Turnstile:
             return False
         return self._clock() - since > CROWD_SECONDS
 
+    async def alongside(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run what an operation that has begun needs, in a task of its own, with a turn for each step."""
+        return await self._steps(work, self._begun)
+
+    def paced(self, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
+        """Run an operation to its end, with a turn for each step. Cancelling it takes no turn."""
+        return self._steps(work, self._new)
+
     @coroutine
-    def paced(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-        """Run something to its end, with a turn for each step. Cancelling it takes no turn."""
-        line = self._new
+    def _steps(
+        self, work: Coroutine[Any, Any, T], line: deque[asyncio.Future[None]]
+    ) -> Generator[Any, Any, T]:
         wrong: BaseException | None = None
         while True:
             if wrong is None and (turn := self._queue_up(line)) is not None:

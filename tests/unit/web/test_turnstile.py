@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.domain import turns
 from gateway.web.turnstile import (
     CROWD_SECONDS,
     LONGEST_ROUND_SECONDS,
@@ -168,6 +169,41 @@ def test_all_are_admitted_again_within_a_second(step: float, times: float, hold:
         assert len(machine.ended) * 2 * step > 0.9 * (SECONDS - hold)
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("opened", [True, False])
+async def test_what_operations_begin_on_the_way_takes_turns_with_them(*, opened: bool) -> None:
+    """A hundred answers of Welkin's that came together are not all read before anybody else is heard."""
+    machine = Machine(step=0.002)
+    answered = asyncio.Event()
+    reading: list[asyncio.Task[None]] = []
+
+    async def read() -> None:
+        await answered.wait()
+        machine.clock.now += machine.step
+
+    async def call() -> None:
+        reading.append(asyncio.create_task(turns.taken_by(read())))
+        await reading[-1]
+
+    if opened:
+        turns.open_with(machine.turns.alongside)
+    machine.come(100, call)
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert len(reading) == 100
+    assert machine.turns.waiting == 0  # of what was begun on the way none counts as new
+    answered.set()
+    longest, before = 0.0, machine.clock.now
+    while not all(task.done() for task in machine.tasks):
+        await asyncio.sleep(0)
+        longest, before = max(longest, machine.clock.now - before), machine.clock.now
+
+    if opened:
+        assert longest <= 2 * ROUND_SECONDS
+    else:
+        assert longest > 90 * machine.step  # all of them in one go
+    assert await machine.finish() == list(range(100))
 
 
 async def test_an_error_reaches_the_caller() -> None:
