@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from gateway.domain import turns
+from gateway.domain import pacing
 from gateway.domain.errors import Internal
 from gateway.welkin.body import BodyReader, BodyRefused
 from gateway.welkin.failures import failed, kept_back, line_full, timed_out
@@ -134,7 +134,7 @@ class Transport:
     ) -> Answer:
         """Make the call in a task of its own, which gives its place back when it ends."""
         progress = _Progress()
-        task = asyncio.create_task(turns.taken_by(self._run(call, bearer, deadline, progress)))
+        task = asyncio.create_task(pacing.paced(self._run(call, bearer, deadline, progress)))
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._forget(done, leave))
         try:

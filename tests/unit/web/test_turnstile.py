@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.domain import turns
+from gateway.domain import pacing
 from gateway.web.turnstile import (
     CROWD_SECONDS,
     LONGEST_ROUND_SECONDS,
@@ -183,11 +183,11 @@ async def test_what_operations_begin_on_the_way_takes_turns_with_them(*, opened:
         machine.clock.now += machine.step
 
     async def call() -> None:
-        reading.append(asyncio.create_task(turns.taken_by(read())))
+        reading.append(asyncio.create_task(pacing.paced(read())))
         await reading[-1]
 
     if opened:
-        turns.open_with(machine.turns.alongside)
+        pacing.pace_with(machine.turns.alongside)
     machine.come(100, call)
     for _ in range(200):
         await asyncio.sleep(0)

@@ -18,12 +18,12 @@ Pace = Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
 _current: ContextVar[Pace | None] = ContextVar("turns", default=None)
 
 
-def open_with(pace: Pace) -> None:
+def pace_with(pace: Pace) -> None:
     """Have the tasks that are begun in this context take turns."""
     _current.set(pace)
 
 
-def taken_by(work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+def paced(work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
     """Give the work as a task of this context is to run it."""
     pace = _current.get()
     return work if pace is None else pace(work)
