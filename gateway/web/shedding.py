@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.domain import pacing
 from gateway.web.answers import problem_response
 from gateway.web.envelope import door_of
 from gateway.web.lag import LoopLag
@@ -40,7 +39,6 @@ class Shedding:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.load.has_room:
-            pacing.pace_with(self.load.turns.alongside)
             await self.load.turns.paced(_run(self.app, scope, receive, send))
         else:
             await _REFUSAL(scope, receive, send)

@@ -16,9 +16,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any, TypeVar
+
+from gateway.domain import pacing
 
 T = TypeVar("T")
 
@@ -80,9 +82,13 @@ class Turnstile:
         """Run what an operation that has begun needs, in a task of its own, with a turn for each step."""
         return await self._steps(work, self._begun)
 
-    def paced(self, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
-        """Run an operation to its end, with a turn for each step. Cancelling it takes no turn."""
-        return self._steps(work, self._new)
+    async def paced(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run an operation to its end, with a turn for each step. Cancelling it takes no turn.
+
+        What it begins by ``pacing.paced`` takes turns alongside.
+        """
+        pacing.pace_with(self.alongside)
+        return await self._steps(work, self._new)
 
     @coroutine
     def _steps(
