@@ -6,8 +6,10 @@ socket's deadline: a command cancelled half-way would leave its answer to the ne
 connection.
 
 *Rest.* A command that fails, or that is late while no other came back in time, puts the link to
-rest: nothing is asked of it any more but a ping now and then, from a task of its own, until one comes
-back in time. So a Redis that hangs costs one budget, not one a request.
+rest: nothing is asked of it any more but one thing now and then, from a task of its own, until the
+answer comes in time. So a Redis that hangs costs one budget, not one a request. What is asked is a write
+that writes nothing: a replica answers a ping, but is of no use here. Where one refuses a write, all
+connections are given up: the address may lead to another server by now (``pool``).
 
 *Eras.* A Redis that was restarted may have come back with what it had written to disk a while ago.
 So each new connection asks for the server's run id; another one begins a new *era*, and names made
@@ -24,8 +26,9 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -33,6 +36,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from gateway.store.keys import StoreKey, store_keys
+from gateway.store.pool import NotConnected, Pool, demoted
 from gateway.store.redis_clock import RedisClock
 
 T = TypeVar("T")
@@ -43,11 +47,18 @@ _FIRST_REST = 0.1
 _LONGEST_REST = 0.5
 _CONNECTIONS = 32
 _RUN_ID = re.compile(rb"run_id:([0-9a-f]+)")
+_PROBE = "redis.call('DEL', KEYS[1])"
+"""Of a name that nothing ever lies under."""
+
 _log = logging.getLogger(__name__)
 
 
 class RedisAway(Exception):
     """Redis did not answer, or not in time; go without."""
+
+
+class RedisUnreached(RedisAway):
+    """Redis surely was not asked."""
 
 
 class RedisLink:
@@ -69,7 +80,7 @@ class RedisLink:
         self.budget = budget
         self.clock = RedisClock()
         self.failures = 0
-        self._pool: BlockingConnectionPool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped options
+        self._pool: Pool = Pool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped options
             url,
             max_connections=_CONNECTIONS,
             timeout=_SOCKET_SECONDS,
@@ -83,6 +94,7 @@ class RedisLink:
         )
         self._client = Redis(connection_pool=self._pool)
         self._era = ""
+        self._eras: WeakKeyDictionary[AbstractConnection, str] = WeakKeyDictionary()
         self._resting = False
         self._refused = False
         self._last_in_time = float("-inf")
@@ -108,6 +120,11 @@ class RedisLink:
         """Give a listener with a connection of its own; to be closed by who asked for it."""
         return self._client.pubsub()  # pyright: ignore[reportUnknownMemberType] - untyped options
 
+    def leads_on(self, listener: PubSub) -> bool:
+        """Tell whether a listener hears the server that the newest connection leads to."""
+        connection = listener.connection
+        return connection is None or self._eras.get(connection, self._era) == self._era
+
     async def script(
         self,
         text: str,
@@ -119,7 +136,7 @@ class RedisLink:
         """Run a script on Redis and give its answer; see ``run``.
 
         Raises:
-            RedisAway: it is not known whether it ran.
+            RedisAway: it is not known whether it ran; if ``RedisUnreached``, it did not.
         """
         answer = await self.run(lambda redis: _eval(redis, text, names, values), within=within, insist=insist)
         self._refused = False
@@ -135,10 +152,10 @@ class RedisLink:
         """Run a command and wait for it: so many seconds, or the budget. ``insist``: also while at rest.
 
         Raises:
-            RedisAway: it is not known whether it ran.
+            RedisAway: it is not known whether it ran; if ``RedisUnreached``, it did not.
         """
         if self._closed or (self._resting and not insist):
-            raise RedisAway
+            raise RedisUnreached
         began = time.monotonic()
         task = asyncio.create_task(self._command(command))
         self._commands.add(task)
@@ -171,9 +188,16 @@ class RedisLink:
         began = time.monotonic()
         try:
             result = await command(self._client)
-        except ResponseError:  # it answers, but refuses: no rights, no memory, read-only
-            self.failures += 1
+        except NotConnected:
+            self._failed()
+            raise RedisUnreached from None
+        except ResponseError as error:  # it answers, but refuses: no rights, no memory, read-only
             self._refused = True
+            if demoted(error):
+                await self._pool.renew()
+                self._failed("Redis takes no writes")
+            else:
+                self.failures += 1
             raise RedisAway from None
         except Exception:  # noqa: BLE001 - whatever the client library fails with: nobody's request does
             self._failed()
@@ -188,10 +212,10 @@ class RedisLink:
         if not task.cancelled():
             task.exception()  # looked at, also where every caller has gone
 
-    def _failed(self) -> None:
+    def _failed(self, how: str = "Redis does not answer in time") -> None:
         self.failures += 1
         if not self._resting:
-            _log.warning("Redis does not answer in time; going without")
+            _log.warning("%s; going without", how)
         self._rest()
 
     def _rest(self) -> None:
@@ -200,12 +224,12 @@ class RedisLink:
             self._recovery = asyncio.create_task(self._recover())
 
     async def _recover(self) -> None:
-        pause = 0.0
+        pause, probe = 0.0, self.keys[0].name("probe")
         while self._resting:
             await asyncio.sleep(pause)
             pause = min(max(2 * pause, _FIRST_REST), _LONGEST_REST)
-            try:  # ending this task does not end a ping half-way: it runs in one of its own
-                await self.run(_ping, within=2 * _SOCKET_SECONDS, insist=True)
+            try:  # ending this task does not end a command half-way: it runs in one of its own
+                await self.script(_PROBE, [probe], within=2 * _SOCKET_SECONDS, insist=True)
             except RedisAway:
                 continue
         _log.info("Redis answers")
@@ -217,13 +241,9 @@ class RedisLink:
             told = _RUN_ID.search(cast("bytes", await connection.read_response()))
         except ResponseError:  # not allowed to ask: every run looks the same
             told = None
-        era = "" if told is None else told[1].decode()
+        era = self._eras[connection] = "" if told is None else told[1].decode()
         if era != self._era:
             self._era, self.clock = era, RedisClock()
-
-
-async def _ping(redis: Redis) -> None:
-    await cast("Awaitable[Any]", redis.ping())  # pyright: ignore[reportUnknownMemberType] - untyped
 
 
 async def _eval(redis: Redis, text: str, names: Sequence[str], values: Sequence[str | bytes | int]) -> Any:

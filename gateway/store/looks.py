@@ -71,7 +71,6 @@ class Looks:
         if len(self._senders) < _UNDER_WAY:
             sender = asyncio.create_task(self._send())
             self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
         await asyncio.wait([answer], timeout=within)
         look = answer.result() if answer.done() else None
         if look is None:
@@ -79,16 +78,22 @@ class Looks:
         return look
 
     async def _send(self) -> None:
-        while self._waiting:
-            batch = dict(list(self._waiting.items())[:_BATCH])
-            for names in batch:
-                del self._waiting[names]
-            try:
-                looks = await self._ask(list(batch))
-            except RedisAway:
-                looks = [None] * len(batch)
-            for answer, look in zip(batch.values(), looks, strict=True):
-                answer.set_result(look)
+        try:
+            while self._waiting:
+                await self._send_some()
+        finally:  # at once, and not by a callback: a look in between would find senders that send no more
+            self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _send_some(self) -> None:
+        batch = dict(list(self._waiting.items())[:_BATCH])
+        for names in batch:
+            del self._waiting[names]
+        try:
+            looks = await self._ask(list(batch))
+        except RedisAway:
+            looks = [None] * len(batch)
+        for answer, look in zip(batch.values(), looks, strict=True):
+            answer.set_result(look)
 
     async def _ask(self, batch: list[tuple[str, ...]]) -> list[Look]:
         names = [name for each in batch for name in each]

@@ -19,20 +19,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aiocache.base import BaseCache  # pyright: ignore[reportMissingTypeStubs] - aiocache ships none
 
-from gateway.domain import deadline, staleness
+from gateway.domain import deadline, pacing, staleness
 from gateway.domain.errors import Overloaded, UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
 from gateway.store.copies import Copies, Copy, Found, Kept, MemoryCopies, Place
+from gateway.store.generations import Generations
 
 T = TypeVar("T")
 
-_MAX_GENERATIONS = 100_000
 _SETTLING_SECONDS = 10.0
 _SETTLING_TTL = 1.0
 _DOWN = (UpstreamUnavailable, UpstreamTimeout, UpstreamRateLimited, Overloaded)
@@ -73,6 +72,7 @@ class SharedReads:
         *,
         stale: float = 0.0,
         patience: float | None = None,
+        generations: Generations | None = None,
     ) -> None:
         in_memory = isinstance(copies, BaseCache)
         self._copies = MemoryCopies(copies, spare=stale, clock=clock) if in_memory else copies
@@ -81,9 +81,7 @@ class SharedReads:
         self._stale = stale
         self._patience = patience
         self._hangs = False
-        self._generations: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        self._oldest_generation = 0
-        self._advances = 0
+        self._generations = generations or Generations()
         self._in_flight: dict[tuple[str, str], _Flight] = {}
         self._tasks: set[asyncio.Task[Kept[Any]]] = set()  # those overtaken by a newer read too
 
@@ -96,13 +94,7 @@ class SharedReads:
 
         ``elsewhere``: another process said so, and has told the shared store already.
         """
-        self._advances += 1
-        self._generations[scope] = (self._advances, self._clock())
-        self._generations.move_to_end(scope)
-        if len(self._generations) > _MAX_GENERATIONS:
-            # A forgotten scope falls back to a generation that no copy was ever kept under.
-            self._generations.popitem(last=False)
-            self._oldest_generation = self._advances
+        self._generations.advance(scope, self._clock())
         if self._ttl:
             self._copies.advance(scope, elsewhere=elsewhere)
 
@@ -125,7 +117,7 @@ class SharedReads:
         Raises:
             GatewayError: whatever ``load`` raises, unless a copy may stand in.
         """
-        place = Place(scope, part, self._generation(scope)[0])
+        place = Place(scope, part, self._generations.of(scope)[0])
         kept = keep and self._ttl > 0
         found = await self._copies.look(place) if kept else Found()
         copy = found.copy
@@ -139,7 +131,7 @@ class SharedReads:
                 if deadline.at() - flight.until < _WORTH_A_CALL:
                     raise
             # It had the deadline of who began it, and there is more time here. Much may have changed since.
-            place = Place(scope, part, self._generation(scope)[0])
+            place = Place(scope, part, self._generations.of(scope)[0])
             found = await self._copies.look(place) if kept else Found()
             newer = self._in_flight.get((scope, part))
             flight = newer if newer is not flight else None
@@ -169,7 +161,7 @@ class SharedReads:
     ) -> _Flight:
         began = self._clock()
         reading = self._load_and_keep(place, found, began, load, also) if keep else self._load(began, load)
-        task = asyncio.create_task(reading)
+        task = asyncio.create_task(pacing.paced(reading))
         flight = _Flight(place.generation, found.ticket, began, deadline.at(), task)
         self._in_flight[place.scope, place.part] = flight
         self._tasks.add(task)
@@ -189,7 +181,7 @@ class SharedReads:
         load: Callable[[], Awaitable[T]],
         also: Callable[[T], str] | None,
     ) -> Kept[T]:
-        changed_at = self._generation(place.scope)[1]
+        changed_at = self._generations.of(place.scope)[1]
         settling = min(began - changed_at, found.changed) < _SETTLING_SECONDS
         kept = await self._load(began, load)
         ttl = min(self._ttl, _SETTLING_TTL) if settling else self._ttl
@@ -202,12 +194,15 @@ class SharedReads:
     ) -> Kept[Any]:
         """Wait for a call; give a copy if the upstream is down, or does not answer in time."""
         if self._patience is not None and self._may_stand_in(copy, not_before):
-            patience = self._patience * (_MOMENT if self._hangs else 1.0)
+            knows = self._hangs
+            patience = self._patience * (_MOMENT if knows else 1.0)
+            left = max(0.0, flight.began + patience - self._clock())
             # Not beyond this caller's own deadline: the call may have that of another one, who has longer.
-            left = min(max(0.0, flight.began + patience - self._clock()), deadline.remaining())
-            await asyncio.wait([flight.task], timeout=left)
+            own = deadline.remaining()
+            await asyncio.wait([flight.task], timeout=min(left, own))
             if not flight.task.done():
-                self._hangs = True
+                if not knows and left <= own:  # else it is this caller who had no time, and not the upstream
+                    self._hangs = True
                 stand_in = await self._stand_in(place, not_before)
                 if stand_in is not None:
                     return stand_in
@@ -222,7 +217,7 @@ class SharedReads:
     async def _stand_in(self, place: Place, not_before: float) -> Kept[Any] | None:
         """Look again, since the scope may have changed while the call was under way."""
         copy = (await self._copies.look(place)).copy
-        unchanged = self._generation(place.scope)[0] == place.generation
+        unchanged = self._generations.of(place.scope)[0] == place.generation
         if copy is None or not unchanged or not self._may_stand_in(copy, not_before):
             return None
         if self._clock() >= copy.fresh_until:
@@ -240,6 +235,3 @@ class SharedReads:
             del self._in_flight[place.scope, place.part]
         if not flight.task.cancelled():
             flight.task.exception()  # looked at, also where every caller has gone
-
-    def _generation(self, scope: str) -> tuple[int, float]:
-        return self._generations.get(scope, (self._oldest_generation, float("-inf")))

@@ -26,13 +26,16 @@ pending like any other. Where too many scopes are pending, one change of the who
 "") takes the place of all: its generation is part of every copy's.
 
 Ages are measured by Redis's clock alone, with bounds (``redis_clock``): a copy is never taken for
-newer than it is. What this cannot give: a process that is killed before a change of its was
+newer than it is. Only of what it wrote itself does a process know when the reading began, and it
+remembers that: by a lower bound alone, who asks for nothing older than what was just read would never
+get that very copy. What this cannot give: a process that is killed before a change of its was
 confirmed takes the change along; the others serve copies until their time is up.
 """
 
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -75,6 +78,10 @@ return 1
 gives way to a newer one, whichever comes first. These alone are a mark."""
 
 _STAMP = 32
+_TAG = 16
+"""Bytes at the end of what is sealed that tell it from all else."""
+
+_MAX_OWN = 10_000
 
 
 class _Written(msgspec.Struct, array_like=True):
@@ -109,6 +116,7 @@ class RedisCopies:
         self._clock = clock
         self._looks = Looks(link, outbox.milliseconds, clock)
         self._opened: tuple[Look | None, Copy[Any] | None] = (None, None)
+        self._own: OrderedDict[str, tuple[bytes, float, float]] = OrderedDict()
         self._decoder = msgspec.msgpack.Decoder(_Written)
 
     async def look(self, place: Place) -> Found:
@@ -155,6 +163,8 @@ class RedisCopies:
             key, name = self._name(era, place.scope, part)
             names.append(name)
             values.append(stamp + key.seal(name, written, stamp) if written else stamp)
+            if written:
+                self._remember(name, values[-1], copy.kept)
         milliseconds = max(1, round((copy.fresh_until + self._spare - self._clock()) * 1000))
         lifetimes = (milliseconds, self._outbox.milliseconds)
         try:
@@ -192,9 +202,18 @@ class RedisCopies:
             return None
         clock = self._link.clock
         kept = Kept(read, clock.earliest_here(written.began), clock.latest_here(written.ended))
-        copy = Copy(kept, clock.earliest_here(written.fresh_until))
+        fresh_until = clock.earliest_here(written.fresh_until)
+        mark, *own = self._own.get(name, (b"", 0.0, 0.0))
+        copy = Copy(Kept(read, *own) if mark == _mark(look.value) else kept, fresh_until)
         self._opened = (look, copy)
         return copy
+
+    def _remember(self, name: str, value: bytes, kept: Kept[Any]) -> None:
+        """Remember the times of what is written; whether it got there is told by its mark."""
+        self._own[name] = (_mark(value), kept.began, kept.ended)
+        self._own.move_to_end(name)
+        if len(self._own) > _MAX_OWN:
+            self._own.popitem(last=False)
 
     def _name(self, era: str, scope: str, part: str) -> tuple[StoreKey, str]:
         key = self._link.keys[0]
@@ -203,6 +222,10 @@ class RedisCopies:
     def _generations(self, era: str, scope: str) -> list[str]:
         scopes = ((self._space, WHOLE), (self._space, scope))
         return [generation_name(key, era, each) for each in scopes for key in self._link.keys]
+
+
+def _mark(value: bytes) -> bytes:
+    return value[:_STAMP] + value[-_TAG:]
 
 
 def _micros(seconds: float) -> int:

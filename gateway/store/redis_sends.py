@@ -12,8 +12,9 @@ key within the day. Why it holds:
 * If the note cannot be confirmed, nothing is sent, and ``Overloaded`` says so. The note may have
   arrived all the same, or arrive late; so it is taken back, together with the lock that a late one
   would need.
-* What is known after the post is written until it is confirmed, in the background if need be; the
-  caller has an answer and does not wait. Until then the key says unclear, which costs a look.
+* What is known after the post is written until it is confirmed, in the background if need be
+  (``errands``); the caller has an answer and does not wait. Until then the key says unclear, which
+  costs a look.
 
 It holds as long as Redis keeps what it confirmed: one that loses data (restarted without
 ``appendonly``, evicting, a replica that was behind) loses keys.
@@ -33,8 +34,9 @@ from typing import Any, cast
 from gateway.domain.errors import Overloaded
 from gateway.domain.ports import SendRecord
 from gateway.store.codec import SendCodec
+from gateway.store.errands import Errand, Errands
 from gateway.store.keys import StoreKey
-from gateway.store.link import RedisAway, RedisLink
+from gateway.store.link import RedisAway, RedisLink, RedisUnreached
 from gateway.store.send_scripts import CLAIM, NOTE, REFRESH, RELEASE, TAKE_BACK
 from gateway.store.sends import DAY_SECONDS, used_differently
 
@@ -43,19 +45,23 @@ _LOOK_SECONDS = (0.05, 0.15)
 """Between two looks whether a key that somebody holds is free, drawn anew each time."""
 
 _ANSWER_SECONDS = 1.0
-_RETRY_SECONDS = 0.5
-_RETRIES = 600
+_RECORD_SECONDS = 600.0
+"""For how long a record that lasts a day is written or taken back until Redis confirms it."""
+
 _DAY_MILLISECONDS = round(DAY_SECONDS * 1000)
 
 
 class RedisSends:
     """The idempotency keys of one instance. ``space`` tells it from other instances."""
 
-    def __init__(self, link: RedisLink, space: str, *, lock_seconds: float = _LOCK_SECONDS) -> None:
+    def __init__(
+        self, link: RedisLink, errands: Errands, space: str, *, lock_seconds: float = _LOCK_SECONDS
+    ) -> None:
         self._link = link
+        self._errands = errands
         self._space = space
         self._lock_seconds = lock_seconds
-        self._background: set[asyncio.Task[None]] = set()
+        self._refreshers: set[asyncio.Task[None]] = set()
 
     async def claim(self, key: str, fingerprint: str) -> RedisClaim:
         """Claim a key; waits while another call, of whichever process, holds it.
@@ -69,18 +75,21 @@ class RedisSends:
             await asyncio.sleep(random.uniform(*_LOOK_SECONDS))  # noqa: S311 - spreads the looks
         return claim
 
-    def later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do something in the background."""
+    @property
+    def errands(self) -> Errands:
+        """What is still to be done about claims."""
+        return self._errands
+
+    def refresh(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Refresh a lock, until it is released or the store is closed."""
         task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._refreshers.add(task)
+        task.add_done_callback(self._refreshers.discard)
         return task
 
-    async def aclose(self) -> None:
-        """Give what is still to be written a last second."""
-        if self._background:
-            await asyncio.wait(self._background, timeout=_ANSWER_SECONDS)
-        for task in self._background:
+    def close(self) -> None:
+        """Let go of the locks that somebody holds still; they end by themselves."""
+        for task in self._refreshers:
             task.cancel()
 
 
@@ -91,6 +100,7 @@ class RedisClaim:
         self, sends: RedisSends, link: RedisLink, name: tuple[str, str], fingerprint: str, seconds: float
     ) -> None:
         self._sends = sends
+        self._errands = sends.errands
         self._link = link
         self._seconds = seconds
         self._fingerprint = fingerprint
@@ -122,7 +132,8 @@ class RedisClaim:
         try:
             answer = await self._ask(CLAIM, self._locks + self._records, self._milliseconds, *self._held)
         except (RedisAway, asyncio.CancelledError) as error:
-            self._sends.later(self._insist(RELEASE, self._locks, *self._held))
+            if not isinstance(error, RedisUnreached):
+                self._later(RELEASE, self._locks, *self._held, seconds=self._seconds)
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise _away() from None
@@ -131,7 +142,7 @@ class RedisClaim:
             if holder != self._marks[int(answer[0]) - 1]:
                 raise used_differently()
             return False
-        self._refresher = self._sends.later(self._refresh())
+        self._refresher = self._sends.refresh(self._refresh())
         earlier = self._read(answer[1:])
         if earlier is not None and earlier[0] != self._fingerprint:
             await self.release()
@@ -153,32 +164,39 @@ class RedisClaim:
         names = self._locks + self._records
         if record is None and self._first:
             script, values = TAKE_BACK, (*self._held, *self._first)
+            seconds = _RECORD_SECONDS
         else:  # what is certain is written in any case, "unclear" only by the holder
             certain = record is not None and record.message is not None
             script = NOTE
             values = ("any" if certain else "mine", _DAY_MILLISECONDS, *self._held, *sealed)
-        await self._tell(script, names, *values)
+            seconds = _RECORD_SECONDS if certain else self._seconds
+        await self._tell(script, names, *values, seconds=seconds)
 
     async def release(self) -> None:
         """End the claim. What was noted stays."""
         if self._refresher is not None:
             self._refresher.cancel()
-        await self._tell(RELEASE, self._locks, *self._held)
+        await self._tell(RELEASE, self._locks, *self._held, seconds=self._seconds)
 
-    async def _tell(self, script: str, names: list[str], *values: str | bytes | int) -> None:
+    async def _tell(self, script: str, names: list[str], *values: str | bytes | int, seconds: float) -> None:
         """Run a script now, or in the background if Redis is away: the caller has what it came for."""
-        if self._link.healthy:
+        if self._link.healthy and not self._errands.waiting(self._held[0]):
             with suppress(RedisAway):
                 await self._ask(script, names, *values)
                 return
-        self._sends.later(self._insist(script, names, *values))
+        self._later(script, names, *values, seconds=seconds)
+
+    def _later(self, script: str, names: list[str], *values: str | bytes | int, seconds: float) -> None:
+        """Run a script in the background; what a lock is needed for, or is freed, only while one can last."""
+        self._errands.add(self._held[0], Errand(script, names, values, seconds))
 
     async def _note_first(self, sealed: list[bytes]) -> None:
         names = self._locks + self._records
         try:
             mine = await self._ask(NOTE, names, "mine", _DAY_MILLISECONDS, *self._held, *sealed)
         except (RedisAway, asyncio.CancelledError) as error:
-            self._sends.later(self._insist(TAKE_BACK, names, *self._held, *sealed))
+            if not isinstance(error, RedisUnreached):
+                self._later(TAKE_BACK, names, *self._held, *sealed, seconds=_RECORD_SECONDS)
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise _away() from None
@@ -197,16 +215,6 @@ class RedisClaim:
 
     async def _ask(self, script: str, names: list[str], *values: str | bytes | int) -> Any:
         return await self._link.script(script, names, *values, within=_ANSWER_SECONDS, insist=True)
-
-    async def _insist(self, script: str, names: list[str], *values: str | bytes | int) -> None:
-        """Run a script until Redis confirms it."""
-        for _ in range(_RETRIES):
-            try:
-                await self._ask(script, names, *values)
-            except RedisAway:
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                return
 
     def _sealed(self, record: SendRecord | None) -> list[bytes]:
         """Seal a record under every key; nothing is empty."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from gateway.store.codec import ReadCodec
+from gateway.store.errands import Errands
 from gateway.store.link import RedisLink
 from gateway.store.outbox import Outbox
 from gateway.store.redis_copies import RedisCopies
@@ -28,6 +28,7 @@ class RedisStore:
     ) -> None:
         self._link = RedisLink(url, encryption_keys, prefix)
         self._outbox = Outbox(self._link, lifetime=max(ttl + spare, _SETTLING_SECONDS))
+        self._errands = Errands(self._link)
         self._spare = spare
         self._sends: list[RedisSends] = []
         self.wakes = RedisWakes(self._link, self._outbox)
@@ -54,7 +55,7 @@ class RedisStore:
 
     def sends(self, space: str) -> RedisSends:
         """Give the idempotency keys of an instance; ``space`` stays the same when its upstream moves."""
-        sends = RedisSends(self._link, space)
+        sends = RedisSends(self._link, self._errands, space)
         self._sends.append(sends)
         return sends
 
@@ -66,6 +67,8 @@ class RedisStore:
     async def aclose(self) -> None:
         """Write what is left if Redis is there, and close. To be called after those who read and send."""
         await self.wakes.aclose()
-        await asyncio.gather(*(each.aclose() for each in self._sends))
+        for each in self._sends:
+            each.close()
+        await self._errands.aclose()
         await self._outbox.aclose()
         await self._link.aclose()

@@ -123,7 +123,7 @@ class RedisWakes:
     async def _hear(self, pubsub: PubSub, handler: WakeHandler) -> None:
         await cast("Awaitable[None]", pubsub.subscribe(*self._channels))  # pyright: ignore[reportUnknownMemberType] - untyped
         asked = False
-        while True:
+        while self._link.leads_on(pubsub):  # a server that was replaced may have nothing to tell any more
             message = cast("dict[str, Any] | None", await pubsub.get_message(timeout=_SILENCE))
             if message is None:
                 if asked:

@@ -12,6 +12,7 @@ from gateway.domain.errors import UpstreamUnavailable
 from gateway.domain.model import PatientRecord
 from gateway.store.codec import ReadCodec
 from gateway.store.copies import Kept
+from gateway.store.errands import Errands
 from gateway.store.link import RedisLink
 from gateway.store.outbox import Outbox
 from gateway.store.reads import SharedReads
@@ -137,9 +138,11 @@ async def sends() -> AsyncIterator[StartSends]:
 
     def start(url: str, *keys: str, lock_seconds: float = LOCK_SECONDS) -> RedisSends:
         links.append(RedisLink(url, keys or (KEY,)))
-        started.append(RedisSends(links[-1], "gh/sb-demo", lock_seconds=lock_seconds))
+        started.append(RedisSends(links[-1], Errands(links[-1]), "gh/sb-demo", lock_seconds=lock_seconds))
         return started[-1]
 
     yield start
-    await asyncio.gather(*(each.aclose() for each in started))
+    for each in started:
+        each.close()
+    await asyncio.gather(*(each.errands.aclose() for each in started))
     await asyncio.gather(*(each.aclose() for each in links))

@@ -82,6 +82,26 @@ async def test_an_older_read_that_ends_later_does_not_take_the_place_of_a_newer_
     assert [await one.version(slow), await two.version(slow), slow.reads] == [1, 1, 1]
 
 
+async def test_what_was_just_read_serves_those_who_want_nothing_older(
+    redis: RedisServer, start: StartProcess
+):
+    """One read of the newest page tells the listeners of a conversation to read on: from that very page."""
+    truth, one, two = Truth(latency=0.005), start(redis.url), start(redis.url)
+    await asyncio.gather(one.healthy(), two.healthy())
+
+    for _ in range(30):
+        look = await one.reads.get("s", "", truth.load, also=lambda _: "page", not_before=one.reads.now())
+        truth.reads = 0
+        for part in ("", "page"):
+            kept = await one.reads.get("s", part, truth.load, not_before=look.began)
+            assert (kept.began, kept.ended) == (look.began, look.ended)
+        assert truth.reads == 0
+
+    other = await two.reads.get("s", "", truth.load)
+    assert truth.reads == 0
+    assert other.began <= look.began, "another process knows a bound, and on this machine the same clock"
+
+
 async def test_500_reads_at_once_cost_one_call_and_who_goes_away_spoils_nothing(
     redis: RedisServer, start: StartProcess
 ):

@@ -16,7 +16,7 @@ Step = tuple[str, int]
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["read", "read", "read", "slow read", "change", "move", "lose", "find", "flush", "settle"]
+            ["read", "read", "read on", "slow read", "change", "move", "lose", "find", "flush", "settle"]
         ),
         st.integers(0, 1),
     ),
@@ -57,8 +57,8 @@ class World:
     async def take(self, step: str, who: int) -> None:
         process, line = self.processes[who], self.lines[who]
         match step:
-            case "read":
-                await self.read(who)
+            case "read" | "read on":
+                await (self.read if step == "read" else self.read_on)(who)
             case "slow read":
                 self.truth.latency = 0.01
                 self.slow.append(asyncio.create_task(self.read(who)))
@@ -91,6 +91,17 @@ class World:
         if version < least:
             self.fallen_behind.append(f"process {who} served {version} after {least}")
         self.told[who] = max(self.told[who], version)
+        self.spread()
+
+    async def read_on(self, who: int) -> None:
+        """Read, and then nothing older than that."""
+        reads = self.processes[who].reads
+        first = await reads.get("s", "", self.truth.load)
+        then = await reads.get("s", "", self.truth.load, not_before=first.began)
+        versions = [int(each.value.first_name or "") for each in (first, then)]
+        if then.began < first.began or versions != sorted(versions) or versions[0] < self.told[who]:
+            self.fallen_behind.append(f"process {who} served {versions} after {self.told[who]}")
+        self.told[who] = max(self.told[who], *versions)
         self.spread()
 
     def spread(self) -> None:

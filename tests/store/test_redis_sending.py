@@ -70,6 +70,6 @@ async def test_while_redis_hangs_only_a_send_with_a_key_is_refused_and_nothing_o
     assert welkin.sends == 1
 
     own_redis.go_on()
-    await until(lambda: not process._background)
+    await until(lambda: not process.errands.pending)
     await instance.send("p1", "hello again", None, "key")
     assert welkin.sends == 2

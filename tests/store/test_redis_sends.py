@@ -16,7 +16,7 @@ from gateway.domain.ports import SendRecord
 from gateway.store.redis_sends import RedisSends
 from gateway.store.sends import MemorySends
 from tests.redis_server import RedisServer, proxy
-from tests.store.conftest import KEY, NEXT_KEY, StartSends
+from tests.store.conftest import KEY, NEXT_KEY, StartSends, until
 
 SENT = Message("m1", "pt_1", Sender(SenderKind.PATIENT, "c1"), "text", datetime(2026, 1, 2, tzinfo=UTC))
 UNCLEAR = SendRecord(None, ("m0", "m-1"), (Newest(), Linked("token", local=True), Numbered(3, 50)))
@@ -94,11 +94,13 @@ async def test_twenty_calls_of_two_processes_post_once(redis: RedisServer, sends
 KILLED = """
 import asyncio, sys
 from gateway.domain.ports import SendRecord
+from gateway.store.errands import Errands
 from gateway.store.link import RedisLink
 from gateway.store.redis_sends import RedisSends
 
 async def main():
-    sends = RedisSends(RedisLink(sys.argv[1], [sys.argv[2]]), "gh/sb-demo", lock_seconds=1.0)
+    link = RedisLink(sys.argv[1], [sys.argv[2]])
+    sends = RedisSends(link, Errands(link), "gh/sb-demo", lock_seconds=1.0)
     claim = await sends.claim("p/k", "print")
     await claim.note(SendRecord(None, ("m0",)))
     print("noted", flush=True)
@@ -138,6 +140,36 @@ async def test_without_redis_a_claim_fails_before_anything_is_sent(own_redis: Re
         await process.claim("p/other", "print")
 
 
+async def test_sends_refused_for_want_of_a_redis_leave_nothing_to_be_done(sends: StartSends):
+    """Nobody listens there, so nothing of a claim can have arrived."""
+    process = sends("redis://127.0.0.1:1/0")
+    before = len(asyncio.all_tasks())
+    for number in range(200):
+        with pytest.raises(Overloaded):
+            await process.claim(f"p/{number}", "print")
+
+    assert process.errands.pending == 0
+    assert len(asyncio.all_tasks()) - before <= 3
+
+
+async def test_sends_refused_while_redis_hangs_are_followed_up_by_one_task_while_a_lock_can_last(
+    own_redis: RedisServer, sends: StartSends
+):
+    process = sends(own_redis.url, lock_seconds=2)
+    await (await process.claim("p/k", "print")).release()
+    before = len(asyncio.all_tasks())
+    own_redis.pause()
+    refused = await asyncio.gather(
+        *(process.claim(f"p/{number}", "print") for number in range(100)), return_exceptions=True
+    )
+    assert all(isinstance(each, Overloaded) for each in refused)
+
+    async with asyncio.timeout(10):
+        await until(lambda: len(asyncio.all_tasks()) - before <= 6)  # the commands' own have ended
+        await until(lambda: process.errands.pending == 0)
+    own_redis.go_on()
+
+
 async def test_a_note_that_was_not_confirmed_is_taken_back_even_if_it_arrives_late(
     own_redis: RedisServer, sends: StartSends
 ):
@@ -149,8 +181,7 @@ async def test_a_note_that_was_not_confirmed_is_taken_back_even_if_it_arrives_la
         await claim.note(UNCLEAR)  # it lies in the socket's buffer, and is read after the pause
     own_redis.go_on()
     await claim.release()
-    while process._background:
-        await asyncio.wait(process._background)
+    await until(lambda: not process.errands.pending)
 
     again = await process.claim("p/k", "another print")
 
@@ -188,8 +219,7 @@ async def test_what_became_of_a_send_is_written_once_redis_is_back(own_redis: Re
     await claim.note(DONE)
     await claim.release()
     own_redis.go_on()
-    while process._background:
-        await asyncio.wait(process._background)
+    await until(lambda: not process.errands.pending)
 
     again = await process.claim("p/k", "print")
 

@@ -14,6 +14,7 @@ from gateway.domain.model import InstanceName, Message, PatientRecord, Sender, S
 from gateway.domain.pages import Linked, Newest, Page, PageRef
 from gateway.domain.ports import SendRecord
 from gateway.domain.scan import Ask
+from gateway.store.errands import Errands
 from gateway.store.link import RedisLink
 from gateway.store.redis_sends import RedisSends
 from gateway.store.shelf import MemoryShelf, RedisShelf
@@ -56,7 +57,7 @@ async def test_a_text_known_to_be_in_everything_is_nowhere_in_redis(redis: Redis
     published = asyncio.create_task(_overhear(one.link, heard))
     await until(lambda: bool(heard))
     reads = WelkinReads(Welkin(), one.reads)  # pyright: ignore[reportArgumentType]
-    sends, wakes = RedisSends(one.link, "gh/sb-demo"), RedisWakes(one.link, one.outbox)
+    sends, wakes = RedisSends(one.link, Errands(one.link), "gh/sb-demo"), RedisWakes(one.link, one.outbox)
 
     for number in range(50):
         patient_id = f"pt_{CANARY}_{number}"
@@ -84,7 +85,8 @@ async def test_a_text_known_to_be_in_everything_is_nowhere_in_redis(redis: Redis
     assert len(held) > 500
     wanted = {form for text in (CANARY, KEY, "sb-demo", "conversation/") for form in disguises(text)}
     assert [form for form in wanted if any(form in each for each in held)] == []
-    await sends.aclose()
+    sends.close()
+    await sends.errands.aclose()
 
 
 async def test_no_log_of_any_library_holds_a_value_while_redis_fails(
