@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
+from datetime import datetime
 
 from gateway.domain import paging
 from gateway.domain.connection import Edge
@@ -23,15 +24,22 @@ from gateway.domain.model import Message, SenderKind
 from gateway.domain.pages import Newest
 from gateway.domain.paging import Bounds, Cut
 from gateway.domain.ports import Source
-from gateway.domain.scan import Ask, Placed
+from gateway.domain.scan import Ask, Placed, Snapshot
 from gateway.domain.target import Position
 from gateway.services.walking import drive
 
 _LOOKS_AFTER_A_WAKE = (0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Pauses in seconds. A message that shows up within 6.5 s of its webhook is delivered within a second."""
 
+LISTED_WITHIN = sum(_LOOKS_AFTER_A_WAKE)
+"""How long, in seconds, a message that is known of is looked for at short intervals."""
+
 _FIRST_RETRY = 0.5
-_LONGEST_WAIT = 300.0
+"""Seconds after the first look that failed, doubled with each further one. Between a failed look and the
+next there is always so much time, however many wake-ups come."""
+_LONGEST_WAIT = 60.0
+"""Seconds that a feed holds still where Welkin asks for a pause: after so long calls go out again, whatever
+it asked for, and a feed that waited longer would leave its listeners without news for no reason."""
 _BATCH = 200
 _GOES_ROUND_SECONDS = 1.0
 """Within which a message has reached the listeners; whoever comes later makes its edge anew."""
@@ -39,6 +47,24 @@ _LONGEST_SHARE = 0.5
 """How long a read of the newest message waits for the one before it, in seconds."""
 
 _log = logging.getLogger(__name__)
+
+
+class _Anew:
+    """A conversation without the copies of before.
+
+    A walk takes any copy of a page behind a link, since what is there stays put. But a message that is
+    listed late may come to stand there.
+    """
+
+    def __init__(self, source: Source, not_before: float) -> None:
+        self._source = source
+        self._not_before = not_before
+
+    def now(self) -> float:
+        return self._source.now()
+
+    async def page(self, ask: Ask) -> Snapshot:
+        return await self._source.page(Ask(ask.ref, max(ask.not_before, self._not_before)))
 
 
 class Feed:
@@ -51,13 +77,13 @@ class Feed:
         self._reconcile = reconcile_seconds
         self._deadline = deadline
         self._fresh = source.now()
-        self._looked = False
         self._head: str | None = None
+        self._furthest: tuple[str, datetime] | None = None
         self._webhooks = 0
         self._sent: set[str] = set()
-        self._unseen_wake = False
         self._looks_left: list[float] = []
-        self._woken = asyncio.Event()
+        self._woken = asyncio.Event()  # by what no look has begun after
+        self._held_until = 0.0
         self._moved = asyncio.Event()
         self._edges: dict[Placed, Edge] = {}
         self._newest: asyncio.Task[Placed | None] | None = None
@@ -84,17 +110,15 @@ class Feed:
         else:
             self._sent.add(sent)
         self._looks_left = list(_LOOKS_AFTER_A_WAKE)
-        self._unseen_wake = True
         self._woken.set()
 
     def look_again(self) -> None:
         """Look at the conversation once, soon: hints may have been missed."""
-        self._unseen_wake = True
         self._woken.set()
 
     @property
     def head(self) -> str | None:
-        """The id of the newest message at the last look."""
+        """The id of the newest message at the last look; "" where none was shown, None before the first."""
         return self._head
 
     def edge(self, placed: Placed, make: Callable[[], Edge]) -> Edge:
@@ -129,7 +153,8 @@ class Feed:
         if held is None or held[1].done():
             not_before = self._source.now() if anew else self._fresh
             walk = paging.newer(_BATCH, Bounds(oldest=position), not_before=not_before)
-            task = asyncio.create_task(drive(walk, self._source, self._deadline))
+            source = _Anew(self._source, not_before) if anew else self._source
+            task = asyncio.create_task(drive(walk, source, self._deadline))
             held = self._reading[position] = (self.tick, task)
             task.add_done_callback(lambda done: self._read(position, done))
         tick, task = held
@@ -164,16 +189,16 @@ class Feed:
     async def _watch(self) -> None:
         retry = _FIRST_RETRY
         while True:
+            at_least = _FIRST_RETRY
             try:
                 await self._look()
                 retry = _FIRST_RETRY
-                pause = self._next_pause()
+                pause, at_least = self._next_pause(), 0.0
             except Overloaded:  # nothing is wrong upstream: many want to look at once
-                pause = a_moment()
+                pause = at_least = a_moment()
             except UpstreamError as error:
                 _log.warning("a feed could not look upstream: %s", error.code)
-                asked = error.retry_after or 0.0 if isinstance(error, UpstreamRateLimited) else 0.0
-                pause, retry = max(retry, min(asked, _LONGEST_WAIT)), min(retry * 2, self._reconcile)
+                pause, retry = max(retry, self._held(error)), min(retry * 2, self._reconcile)
             except GatewayError as error:
                 # Forbidden or not found: the listeners' own reads tell them.
                 _log.warning("a feed is refused upstream: %s", error.code)
@@ -182,25 +207,65 @@ class Feed:
             except Exception as error:  # noqa: BLE001 - a watch that died would leave its listeners waiting
                 _log.error("a feed failed: %s", type(error).__name__)
                 pause = self._reconcile
-            self._woken.clear()
-            try:
-                async with asyncio.timeout(pause):
-                    await self._woken.wait()
-            except TimeoutError:
-                continue
+            if await self._rest(pause, at_least):
+                retry = _FIRST_RETRY
+
+    async def _rest(self, pause: float, at_least: float) -> bool:
+        """Wait for a wake-up, at most and at least so long, and tell whether one came.
+
+        One that came while the look was under way counts too: a look that failed has answered nobody.
+        """
+        at_least = min(at_least, pause)
+        if at_least:
+            await asyncio.sleep(at_least)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause - at_least):
+                await self._woken.wait()
+        return self._woken.is_set()
+
+    def _held(self, error: UpstreamError) -> float:
+        """Give how many seconds Welkin wants to be left alone.
+
+        A call that was kept back meanwhile says how much is left of what Welkin asked for; it does not
+        begin the pause anew.
+        """
+        if not isinstance(error, UpstreamRateLimited) or not error.retry_after:
+            return 0.0
+        now = self._source.now()
+        if now >= self._held_until:
+            self._held_until = now + min(error.retry_after, _LONGEST_WAIT)
+        return self._held_until - now
 
     async def _look(self) -> None:
-        self._unseen_wake = False
+        self._woken.clear()
         snapshot = await self._source.page(Ask(Newest(), self._source.now()))
         messages = snapshot.page.messages
-        ids = [message.external_id for message in messages]
-        head = ids[0] if ids else None
-        if self._looked and head == self._head:
+        head = messages[0].external_id if messages else ""
+        if head == self._head:
             return
-        if self._looked:
-            self._take_off(messages[: ids.index(self._head)] if self._head in ids else messages)
-        self._looked, self._head = True, head
+        appeared = self._appeared(messages)
+        if self._head is not None:
+            self._take_off(appeared)
+        self._head = head
         self.move_on(snapshot.began)
+
+    def _appeared(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        """Give those of the newest messages that were not there before.
+
+        Where the furthest message seen so far is not listed (it was archived, or the list lags), only what
+        is certainly newer counts, and the list may well show less than it did.
+        """
+        appeared = messages
+        if self._furthest is not None:
+            furthest, time = self._furthest
+            ids = [message.external_id for message in messages]
+            if furthest in ids:
+                appeared = messages[: ids.index(furthest)]
+            else:
+                appeared = tuple(message for message in messages if message.created_at > time)
+        if appeared:
+            self._furthest = appeared[0].external_id, appeared[0].created_at
+        return appeared
 
     def _take_off(self, appeared: tuple[Message, ...]) -> None:
         """Take what appeared off what is waited for. A patient's own message has no webhook (D1)."""
@@ -209,7 +274,7 @@ class Feed:
         self._sent -= {message.external_id for message in appeared}
 
     def _next_pause(self) -> float:
-        if self._unseen_wake:
+        if self._woken.is_set():
             return 0.0
         if (self._webhooks or self._sent) and self._looks_left:
             return min(self._looks_left.pop(0), self._reconcile)

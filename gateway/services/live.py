@@ -1,52 +1,31 @@
 """The live tail: every message newer than a cursor, oldest first, each once.
 
-A listener is a cursor that moves. It reads on from its own place whenever the conversation's feed
-ticks; nothing is pushed into queues, so a slow listener holds up nobody and loses nothing. That it
-delivers in order and once follows from the walk: the window next to a cursor is exact.
-
-A listener may lag behind the conversation's newest message, since it comes back after a while, or since
-its reader is slow. One that was given ``max_replay`` messages in a row without once having been at the
-newest is not replayed further: it gets ``RefetchRequired``. Until then each message came once and in order,
-so nothing is lost; its last cursor is still good, to read the rest as pages or to follow on. However
-busy a conversation is, a listener that keeps up is at the newest after every read and is never refused.
+Each conversation that somebody listens to has one ``feed``, and each listener its own ``tail``: a cursor
+that moves. Nothing is pushed into queues, so a slow listener holds up nobody and loses nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 
 from gateway.domain import paging
 from gateway.domain.connection import Edge, Filter
-from gateway.domain.errors import InvalidCursor, Overloaded, RefetchRequired, UpstreamError
-from gateway.domain.paging import Bounds, Cut
+from gateway.domain.errors import InvalidCursor
+from gateway.domain.paging import Bounds
 from gateway.domain.ports import Reads, Source
 from gateway.domain.scan import Placed
 from gateway.domain.target import Position
 from gateway.services.conversations import Conversations, position
-from gateway.services.feed import Feed, a_moment
+from gateway.services.feed import Feed
+from gateway.services.tail import Place, Tail
 from gateway.services.walking import drive
-
-_REMEMBERED = 1_000
-"""How many delivered ids a listener knows, for the case that a time has to stand in for its place."""
-
-_RETRY_SECONDS = 1.0
 
 MAX_REPLAY = 10_000
 """Messages in a row to a listener that lags behind; at 200 a read, 50 reads."""
-
-
-@dataclass(slots=True)
-class _Place:
-    """Where a listener is: behind a message (None: before all), and whether the upstream lists that one."""
-
-    position: Position | None
-    listed: bool
 
 
 class Live:
@@ -104,7 +83,7 @@ class Live:
             BadInput: the patient id cannot be one.
             InvalidCursor: ``after`` was not made here for this conversation.
             NotFound: Welkin knows no such patient.
-            RefetchRequired: too much came since the cursor to be replayed; see this module.
+            RefetchRequired: too much came since the cursor to be replayed; see ``tail``.
             UpstreamError: Welkin cannot tell where the tail begins; later failures are sat out.
         """
         cursors = self._conversations.cursors(patient_id)
@@ -113,7 +92,7 @@ class Live:
         feed = self._join(patient_id, "", source)
         try:
             place = await self._begin(feed, source, start)
-            async with aclosing(self._tail(feed, place)) as tail:
+            async with aclosing(self._tail(feed, place).messages()) as tail:
                 async for placed in tail:
                     yield feed.edge(placed, partial(self._conversations.edge, cursors, placed, Filter()))
         finally:
@@ -126,7 +105,7 @@ class Live:
             Unsupported: the upstream version knows no such tokens.
             Unauthenticated: the token opens nothing, or does not any more.
             InvalidCursor: ``after`` was not made here for this conversation.
-            RefetchRequired: too much came since the cursor to be replayed; see this module.
+            RefetchRequired: too much came since the cursor to be replayed; see ``tail``.
             UpstreamError: Welkin cannot tell where the tail begins; later failures are sat out.
         """
         source = self._reads.portal(token)
@@ -141,10 +120,10 @@ class Live:
         key = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
         feed = self._join(patient_id, key, source)
         try:
-            place = _Place(start, listed=start is not None)
+            place = Place(start, listed=start is not None)
             if after is not None:
                 place = await self._begin(feed, source, start)
-            async with aclosing(self._tail(feed, place)) as tail:
+            async with aclosing(self._tail(feed, place).messages()) as tail:
                 async for placed in tail:
                     cursors = self._conversations.cursors(placed.message.patient_id)
                     yield feed.edge(placed, partial(self._conversations.edge, cursors, placed, Filter()))
@@ -157,56 +136,20 @@ class Live:
         self._feeds = {}
         await asyncio.gather(*(feed.stop() for feed in feeds))
 
-    async def _tail(self, feed: Feed, place: _Place) -> AsyncGenerator[Placed]:
-        delivered: deque[str] = deque(maxlen=_REMEMBERED)
-        pause = _RETRY_SECONDS
-        anew = False
-        lagging = 0  # messages given since this listener was at the newest
-        while True:
-            tick = feed.tick
-            try:
-                cut, tick = await feed.newer_than(place.position, anew=anew)
-            except Overloaded:  # the line to Welkin may be full of listeners who were all woken at once
-                await feed.beyond(tick, a_moment())
-                continue
-            except UpstreamError:
-                await feed.beyond(tick, pause)
-                pause = min(2 * pause, self._reconcile)
-                continue
-            moved = False
-            for placed in _deliverable(cut, place):
-                if placed.message.external_id not in delivered:
-                    if lagging == self._max_replay:
-                        raise RefetchRequired(_refetch(self._max_replay))
-                    lagging += 1
-                    delivered.append(placed.message.external_id)
-                    place.position, place.listed, moved = position(placed), True, True
-                    yield placed
-            if moved:
-                pause, anew = _RETRY_SECONDS, False
-                if cut.has_previous:
-                    continue
-            lagging = 0
-            # The feed saw another newest message than the one this listener stands behind: what
-            # this listener read lags, and no tick may come for it. So it looks again itself.
-            anew = feed.head is not None and (
-                place.position is None or place.position.external_id != feed.head
-            )
-            await feed.beyond(tick, pause if anew else None)
-            if anew:
-                pause = min(2 * pause, self._reconcile)
+    def _tail(self, feed: Feed, place: Place) -> Tail:
+        return Tail(feed, place, reconcile_seconds=self._reconcile, max_replay=self._max_replay)
 
-    async def _begin(self, feed: Feed, source: Source, start: Position | None) -> _Place:
+    async def _begin(self, feed: Feed, source: Source, start: Position | None) -> Place:
         """Find the place to begin at: a cursor's, else the newest message there is now."""
         if start is None:
             newest = await feed.newest()
-            return _Place(None if newest is None else position(newest), listed=newest is not None)
+            return Place(None if newest is None else position(newest), listed=newest is not None)
         # A message of this version that is not listed is not listed yet, or not any more.
         if not start.foreign:
-            return _Place(start, listed=True)
+            return Place(start, listed=True)
         walk = paging.newer(1, Bounds(oldest=start), not_before=source.now())
         await drive(walk, source, self._deadline)  # so that a patient that is not there is told at once
-        return _Place(start, listed=False)
+        return Place(start, listed=False)
 
     async def _newest(self, source: Source) -> Placed | None:
         """Give the newest message there is now, not the newest in a copy."""
@@ -231,23 +174,3 @@ class Live:
             if not feeds:
                 del self._feeds[patient_id]
             await feed.stop()
-
-
-def _refetch(most: int) -> str:
-    return (
-        f"More than {most} messages are newer than the cursor, too many to replay. Read the conversation "
-        "anew and follow from its newest cursor, or follow on from the last cursor received."
-    )
-
-
-def _deliverable(cut: Cut, place: _Place) -> list[Placed]:
-    """Give the messages to deliver, oldest first.
-
-    Where a message that was listed is missing now, the list may come from a replica that lags
-    behind: messages of its own second may have been delivered to this client before, so only what
-    is certainly newer counts. A cursor that was never listed here (the instance moved) goes by time.
-    """
-    oldest_first = list(cut.placed[::-1])
-    if cut.lost and place.listed and place.position is not None:
-        return [placed for placed in oldest_first if place.position.newer(placed.message)]
-    return oldest_first

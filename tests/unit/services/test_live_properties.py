@@ -123,12 +123,13 @@ def test_each_listener_gets_each_later_message_once_and_in_order(upstream, befor
         if not upstream.history:
             await asyncio.sleep(4)  # without a cursor, what came before joining is not theirs
         await arrive(instance, upstream, script)
-        await asyncio.sleep(200)
+        await asyncio.sleep(600)  # until each is in its last connection
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert instance.listeners == 0
         await instance.aclose()
+        await asyncio.sleep(1)  # a read under way ends by itself
         assert len(asyncio.all_tasks()) == 1
 
     run(scenario)
