@@ -69,7 +69,8 @@ def scenario(minutes: float, seed: int) -> Scenario:
         patients=60,
         subscribers=120,
         walkers=3,
-        history=(250, 350),  # so that a page is as full at the start as at the end
+        history_least=250,  # so that a page is as full at the start as at the end
+        history_most=350,
         seed=seed,
         rate=rate,
         kills=0,

@@ -22,8 +22,9 @@ class Scenario:
     patients: int = 100
     subscribers: int = 300
     walkers: int = 4
-    history: tuple[int, int] = (3, 60)
-    """The fewest and the most messages that a patient has before the run."""
+    history_least: int = 3
+    """The fewest messages that a patient has before the run, and below the most."""
+    history_most: int = 60
     seed: int = 1
     rate: float = 40.0
     """Messages a second."""

@@ -83,7 +83,7 @@ async def furnish(stage: Stage) -> None:
     """Give every patient a history, many messages of it within one second, and note where it ends."""
     chance = random.Random(f"histories {stage.scenario.seed}")
     for _ in range(stage.scenario.patients):
-        count = chance.randint(*stage.scenario.history)
+        count = chance.randint(stage.scenario.history_least, stage.scenario.history_most)
         lines = [
             {"text": f"Earlier {n}", "offset": n // 5, "from": chance.choice(("patient", "care_team"))}
             for n in range(count)
