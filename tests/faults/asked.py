@@ -65,8 +65,11 @@ class Visit:
         asked = {"query": document, "variables": variables}
         answer = await self._in_time(self.http.post(f"{self.place.url}/graphql", json=asked))
         body = answer.json()
-        assert answer.status_code == 200, (answer.status_code, body)
+        assert answer.status_code in {200, 503}, (answer.status_code, body)
         assert_nothing_leaks(answer, body)
+        if answer.status_code == 503:  # a send whose turn came too late, on a machine that stalled
+            assert "retry-after" in answer.headers
+            assert self.failed(body["errors"]).code == "OVERLOADED"
         if "errors" not in body:
             assert body.get("extensions", {}).keys() <= {"cost"}, body["extensions"]
             return body["data"]

@@ -76,16 +76,21 @@ async def test_a_large_page_is_read_beside_the_loop(fake: FakeWelkin, connect: C
     welkin = connect(timeout_seconds=20.0)
     body = reply(page(5_000, 300))
     fake.answer = lambda _: body
+
+    # The best of three: whatever else stops this process does not do so every time.
+    assert min([await longest_wait_beside(welkin) for _ in range(3)]) < 1.0, "0.2 on a quiet machine"
+
+
+async def longest_wait_beside(welkin: WelkinV1) -> float:
+    """Read the page; gives how many seconds another task had to wait for its turn at most."""
     longest, last = 0.0, time.monotonic()
     reading = asyncio.create_task(read(welkin))
-
     while not reading.done():
         await asyncio.sleep(0.005)
         now = time.monotonic()
         longest, last = max(longest, now - last), now
-
     assert len(reading.result().messages) == 5_000
-    assert longest < 1.0, "0.2 on a quiet machine"
+    return longest
 
 
 @pytest.mark.parametrize("slow", ["headers", "body"])
