@@ -67,7 +67,8 @@ class PatientSocket(WebSocketsSansIOProtocol):
         wrong = self.conn.handshake_exc
         if wrong is not None and not self.handshake_initiated:
             self.handshake_initiated = True  # so that nothing is answered twice
-            self.transport.write(refusal(431 if isinstance(wrong.__cause__, SecurityError) else 400))
+            too_large = isinstance(wrong, SecurityError) or isinstance(wrong.__cause__, SecurityError)
+            self.transport.write(refusal(431 if too_large else 400))
             self.transport.close()
 
     def pause_writing(self) -> None:
