@@ -35,7 +35,7 @@ class Pool(BlockingConnectionPool):
         del command_name, keys, options  # redis-py itself makes no use of them any more
         try:
             return await super().get_connection()  # pyright: ignore[reportUnknownMemberType] - untyped options
-        except Exception as error:
+        except Exception as error:  # whatever it is, names and certificates included, nothing was asked
             raise NotConnected from error
 
     async def renew(self) -> None:
