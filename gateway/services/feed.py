@@ -41,7 +41,7 @@ _LONGEST_WAIT = 60.0
 """Seconds that a feed holds still where Welkin asks for a pause: after so long calls go out again, whatever
 it asked for, and a feed that waited longer would leave its listeners without news for no reason."""
 _BATCH = 200
-_GOES_ROUND_SECONDS = 1.0
+_GOES_ROUND_SECONDS = 5.0
 """Within which a message has reached the listeners; whoever comes later makes its edge anew."""
 _LONGEST_SHARE = 0.5
 """How long a read of the newest message waits for the one before it, in seconds."""
