@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 
 from gateway.app.http_protocol import PatientHttp
+from gateway.web.websocket_protocol import PatientSocket
 
 START_SECONDS = 20
 """Long enough for a slow machine to run the app's start-up."""
@@ -38,7 +39,7 @@ def serve(app: Asgi, **options: Any) -> Iterator[str]:
     is_sandbox = hasattr(getattr(app, "state", None), "sandbox")
     defaults: dict[str, Any] = {
         "http": "httptools" if is_sandbox else PatientHttp,
-        "ws": "websockets-sansio",
+        "ws": "websockets-sansio" if is_sandbox else PatientSocket,
         "lifespan": "on",
         "access_log": False,
         "log_config": None,

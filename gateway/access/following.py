@@ -37,16 +37,14 @@ async def follow(
             start.ask_patient(patient_id)
     delivered, outcome = 0, OK
     try:
-        async with aclosing(_until_expiry(caller, begin)) as edges:
-            async for edge in edges:
-                async with caller.act(Action.EVENT, edge.message.patient_id) as event:
-                    event.ask_patient(edge.message.patient_id)
-                    event.count = 1
-                patient_id = edge.message.patient_id
-                # Writing it down may have taken a moment.
-                caller.check_expiry()
-                delivered += 1
-                yield edge
+        edges = begin() if caller.principal.expires_at is None else _until_expiry(caller, begin())
+        with unknown_patient():
+            async with aclosing(edges):
+                async for edge in edges:
+                    patient_id = edge.message.patient_id
+                    await _write_down(caller, patient_id)
+                    delivered += 1
+                    yield edge
     except (GeneratorExit, asyncio.CancelledError):
         raise  # the subscriber left, as it may
     except BaseException as error:
@@ -58,19 +56,22 @@ async def follow(
             end.shows, end.outcome, end.count = False, outcome, delivered
 
 
-async def _until_expiry(caller: Caller, begin: Callable[[], AsyncGenerator[Edge]]) -> AsyncGenerator[Edge]:
-    with unknown_patient():
-        async with aclosing(begin()) as edges:
-            if caller.principal.expires_at is None:
-                async for edge in edges:
-                    yield edge
-                return
-            expiry = _Expiry(caller)
-            try:
-                while (edge := await expiry.next_of(edges)) is not None:
-                    yield edge
-            finally:
-                expiry.stop()
+async def _write_down(caller: Caller, patient_id: str) -> None:
+    async with caller.act(Action.EVENT, patient_id) as event:
+        event.ask_patient(patient_id)
+        event.count = 1
+    # That may have taken a moment.
+    caller.check_expiry()
+
+
+async def _until_expiry(caller: Caller, edges: AsyncGenerator[Edge]) -> AsyncGenerator[Edge]:
+    async with aclosing(edges):
+        expiry = _Expiry(caller)
+        try:
+            while (edge := await expiry.next_of(edges)) is not None:
+                yield edge
+        finally:
+            expiry.stop()
 
 
 class _Expiry:
@@ -79,7 +80,7 @@ class _Expiry:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
         self._loop = asyncio.get_running_loop()
-        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._waiting: asyncio.Timeout | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._look()
 
@@ -89,14 +90,20 @@ class _Expiry:
         Raises:
             Unauthenticated: the proof has ended.
         """
-        task = asyncio.ensure_future(_next(edges))
+        self._caller.check_expiry()
+        waiting = asyncio.timeout(None)  # until ``_look`` knows better; no timer for each of thousands
         try:
-            await asyncio.wait({task, self._ended}, return_when=asyncio.FIRST_COMPLETED)
-            if self._ended.done() or self._caller.seconds_left <= 0:
-                raise Unauthenticated(EXPIRED)
-            return task.result()
+            async with waiting:
+                self._waiting = waiting
+                edge = await anext(edges, None)
+        except TimeoutError:
+            if waiting.expired():
+                raise Unauthenticated(EXPIRED) from None
+            raise
         finally:
-            await _end(task)
+            self._waiting = None
+        self._caller.check_expiry()
+        return edge
 
     def stop(self) -> None:
         """Watch no longer."""
@@ -107,18 +114,5 @@ class _Expiry:
         left = self._caller.seconds_left
         if left > 0:
             self._timer = self._loop.call_later(min(left, LOOK_SECONDS), self._look)
-        elif not self._ended.done():
-            self._ended.set_result(None)
-
-
-async def _next(edges: AsyncGenerator[Edge]) -> Edge | None:
-    return await anext(edges, None)
-
-
-async def _end(task: asyncio.Task[Edge | None]) -> None:
-    """Bring the wait to its end: the generator cannot be closed while it runs."""
-    if not task.done():
-        task.cancel()
-        await asyncio.wait({task})
-    if not task.cancelled():
-        task.exception()  # marks it as seen: it came too late
+        elif self._waiting is not None:
+            self._waiting.reschedule(self._loop.time())

@@ -1,9 +1,12 @@
-"""When Python looks for cycles of garbage among all that lives: seldom, and at most a share of the time.
+"""When Python looks for circles of garbage, and among what: never for long while thousands are connected.
 
-A full collection looks at every object. With ten thousand subscribers that takes seconds, in which nobody is
-served, and left to itself Python begins one whenever enough objects have lived for a while, which every
-event to all of them does. So only the young are looked at automatically; a full collection is due when
-there is something to look for, and after as many times its own length as keep it to a hundredth of the time.
+What the gateway makes is freed as it is let go of; circles are left behind by errors here and there, and by
+libraries. Nearly all of them are found while they are young. A look at everything that lives takes 0.25 ms
+for each connection, in which nobody is served: with ten thousand subscribers 2.5 s. Left to itself Python
+begins one whenever a quarter of all objects is new, which a crowd that comes makes it do again and again.
+
+So what has lived for a while is *set aside*, where no look goes; and a look at everything, to find circles
+among that, is made at most every five minutes, and more seldom the longer it would take.
 """
 
 from __future__ import annotations
@@ -13,30 +16,58 @@ import gc
 import time
 from collections.abc import Callable
 
-_THRESHOLDS = (2_000, 20, 1_000_000_000)
-"""A look at 2,000 new objects takes 1 ms, at 20,000 it would take 25. The last number: never by itself."""
+_THRESHOLDS = (1_000, 6, 1_000_000_000)
+"""So many new objects more than were freed; with many that replace others it is a look at ten times as many,
+which takes 10 ms, and at the survivors of six times 60. The last number: never by itself."""
 
-_SHARE = 100
-_SECONDS = 5.0
-"""Between two collections at least."""
+_OLDER = 10
+"""So many looks at what is not quite young leave behind what is to be set aside."""
 
-_WORTH = 10
-"""So many looks at what is not quite young have to be made before a full collection is worth it."""
+_SECONDS = 300.0
+"""Between two looks at everything at least."""
+
+_SHARE = 1_000
+"""Of the time: as many times its own length is between a look at everything and the next."""
+
+_SECONDS_PER_CONNECTION = 0.000_25
+"""What a look at everything takes, until it has been measured."""
+
+_REST = 400
+"""What lives without any connection, counted as if it were connections."""
 
 
-def freeze() -> None:
-    """Take what start-up made out of the collector's sight: all of the code takes it 70 ms."""
+def prepare() -> None:
+    """Set what start-up made aside: all of the code takes a look 70 ms."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)
 
 
-async def collect_in_time(clock: Callable[[], float] = time.perf_counter) -> None:
-    """Make full collections, without end."""
-    took = 0.0
+def set_aside() -> None:
+    """Take what lives out of the collector's sight, but for what is garbage already and young."""
+    gc.collect(1)
+    gc.freeze()
+
+
+def look_at_everything() -> None:
+    """Find all garbage there is."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+async def collect_in_time(
+    connections: Callable[[], int], clock: Callable[[], float] = time.perf_counter
+) -> None:
+    """Collect garbage, without end. ``connections`` tells how many are open."""
+    now = asyncio.get_running_loop().time
+    last, each = now(), _SECONDS_PER_CONNECTION
     while True:
-        await asyncio.sleep(max(_SECONDS, _SHARE * took))
-        if gc.get_count()[2] >= _WORTH:
+        await asyncio.sleep(1.0)
+        if gc.get_count()[2] >= _OLDER:
+            set_aside()
+        size = connections() + _REST
+        if now() - last >= max(_SECONDS, _SHARE * each * size):
             began = clock()
-            gc.collect()
-            took = clock() - began
+            look_at_everything()
+            last, each = now(), (clock() - began) / size

@@ -98,8 +98,9 @@ class GatewayServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then have garbage collected at other times than Python would."""
         await super().startup(sockets)
-        garbage.freeze()
-        self._collecting = asyncio.create_task(garbage.collect_in_time())
+        garbage.prepare()
+        open_now = self.server_state.connections
+        self._collecting = asyncio.create_task(garbage.collect_in_time(lambda: len(open_now)))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End everything, in order and in time."""

@@ -53,6 +53,10 @@ class Edge:
     cursor: str
     message: Message
 
+    def __hash__(self) -> int:
+        """Go by the cursor, which is the message's own."""
+        return hash(self.cursor)
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:

@@ -71,6 +71,10 @@ class Message:
     read_at: datetime | None = None
     attachments: tuple[Attachment, ...] = ()
 
+    def __hash__(self) -> int:
+        """Go by the identity alone: a message is looked up for everybody who gets it."""
+        return hash(self.external_id)
+
 
 @dataclass(frozen=True, slots=True)
 class PatientRecord:

@@ -60,6 +60,10 @@ class Placed:
     beside: tuple[PageRef, ...] = ()
     local: bool = False
 
+    def __hash__(self) -> int:
+        """Go by the message."""
+        return hash(self.message)
+
 
 def place(page: Page) -> list[Placed]:
     """Pair each message of a page with where to look for it later.

@@ -31,6 +31,10 @@ class Position:
     foreign: bool = False
     local: bool = False
 
+    def __hash__(self) -> int:
+        """Go by the message."""
+        return hash(self.external_id)
+
     def hit(self, message: Message) -> bool:
         """Tell whether this is the message."""
         return not self.foreign and message.external_id == self.external_id

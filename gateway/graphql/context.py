@@ -66,19 +66,22 @@ class Context:
     """The cursor that the transport says a subscription goes on from; it counts before ``after``."""
     event: Edge | None = field(default=None, init=False)
     """What a subscription shows now, whatever of it was selected."""
-    records: Records = field(init=False)
     messages_left: int = field(default=MAX_MESSAGES, init=False)
     _begun: bool = field(default=False, init=False)
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _turn: asyncio.Lock | None = field(default=None, init=False)
+    _records: Records | None = field(default=None, init=False)
 
-    def __post_init__(self) -> None:
-        """Start with nothing read."""
-        self.records = Records(self.service)
+    @property
+    def records(self) -> Records:
+        """What was read of patients' records so far."""
+        if self._records is None:  # most events are shown without one
+            self._records = Records(self.service)
+        return self._records
 
     def start_event(self, event: Edge) -> None:
         """Forget what was read for the event before: the next one shows the record as it is then."""
         self.event = event
-        self.records = Records(self.service)
+        self._records = None
         self.messages_left = MAX_MESSAGES
 
     async def turn(self) -> None:
@@ -87,6 +90,7 @@ class Context:
         A hundred pages that are at hand would otherwise be made in one go, which takes a second.
         """
         if self._begun:
+            self._turn = self._turn or asyncio.Lock()
             async with self._turn:
                 await asyncio.sleep(0)
         self._begun = True

@@ -12,21 +12,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context
 from datetime import datetime
 
-from gateway.domain import paging
 from gateway.domain.connection import Edge
 from gateway.domain.errors import GatewayError, Overloaded, UpstreamError, UpstreamRateLimited
 from gateway.domain.model import Message, SenderKind
 from gateway.domain.pages import Newest
-from gateway.domain.paging import Bounds, Cut
 from gateway.domain.ports import Source
-from gateway.domain.scan import Ask, Placed, Snapshot
+from gateway.domain.scan import Ask, Placed
 from gateway.domain.target import Position
-from gateway.services.walking import drive
+from gateway.services.bell import Bell
+from gateway.services.shared_walks import BATCH, GOES_ROUND_SECONDS, SharedWalks
 
 _LOOKS_AFTER_A_WAKE = (0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Pauses in seconds. A message that shows up within 6.5 s of its webhook is delivered within a second."""
@@ -40,43 +39,18 @@ next there is always so much time, however many wake-ups come."""
 _LONGEST_WAIT = 60.0
 """Seconds that a feed holds still where Welkin asks for a pause: after so long calls go out again, whatever
 it asked for, and a feed that waited longer would leave its listeners without news for no reason."""
-_BATCH = 200
-_GOES_ROUND_SECONDS = 5.0
-"""Within which a message has reached the listeners; whoever comes later makes its edge anew."""
-_LONGEST_SHARE = 0.5
-"""How long a read of the newest message waits for the one before it, in seconds."""
 
 _log = logging.getLogger(__name__)
-
-
-class _Anew:
-    """A conversation without the copies of before.
-
-    A walk takes any copy of a page behind a link, since what is there stays put. But a message that is
-    listed late may come to stand there.
-    """
-
-    def __init__(self, source: Source, not_before: float) -> None:
-        self._source = source
-        self._not_before = not_before
-
-    def now(self) -> float:
-        return self._source.now()
-
-    async def page(self, ask: Ask) -> Snapshot:
-        return await self._source.page(Ask(ask.ref, max(ask.not_before, self._not_before)))
 
 
 class Feed:
     """Watches one conversation while it has listeners."""
 
     def __init__(self, source: Source, *, reconcile_seconds: float, deadline: float) -> None:
-        self.tick = 0
         self.listeners = 0
+        self.walks = SharedWalks(source, deadline=deadline)
         self._source = source
         self._reconcile = reconcile_seconds
-        self._deadline = deadline
-        self._fresh = source.now()
         self._head: str | None = None
         self._furthest: tuple[str, datetime] | None = None
         self._webhooks = 0
@@ -84,11 +58,9 @@ class Feed:
         self._looks_left: list[float] = []
         self._woken = asyncio.Event()  # by what no look has begun after
         self._held_until = 0.0
-        self._moved = asyncio.Event()
+        self._bell = Bell()
+        self._newest_place: Position | None = None
         self._edges: dict[Placed, Edge] = {}
-        self._newest: asyncio.Task[Placed | None] | None = None
-        self._newest_next: asyncio.Task[Placed | None] | None = None
-        self._reading: dict[Position | None, tuple[int, asyncio.Task[Cut]]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -97,11 +69,11 @@ class Feed:
 
     async def stop(self) -> None:
         """End the watch and the reads that nobody waits for."""
-        reading = [task for _, task in self._reading.values()]
-        for task in (self._task, self._newest, self._newest_next, *reading):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        await self.walks.stop()
 
     def wake(self, sent: str | None = None) -> None:
         """Take a hint that a message came: by a webhook, or (its id) sent through this gateway."""
@@ -117,6 +89,11 @@ class Feed:
         self._woken.set()
 
     @property
+    def tick(self) -> int:
+        """How often the conversation has moved on."""
+        return self.walks.tick
+
+    @property
     def head(self) -> str | None:
         """The id of the newest message at the last look; "" where none was shown, None before the first."""
         return self._head
@@ -126,65 +103,30 @@ class Feed:
         known = self._edges.get(placed)
         if known is None:
             if not self._edges:
-                asyncio.get_running_loop().call_later(_GOES_ROUND_SECONDS, self._edges.clear)
-            elif len(self._edges) >= _BATCH:
+                asyncio.get_running_loop().call_later(GOES_ROUND_SECONDS, self._edges.clear)
+            elif len(self._edges) >= BATCH:
                 self._edges.clear()
             known = self._edges[placed] = make()
         return known
 
-    async def newest(self) -> Placed | None:
-        """Give the newest message there is now, not the newest in a copy.
-
-        Who asks while it is being read shares the next read, so that a crowd that comes costs a few.
-        """
-        if self._newest_next is None:
-            self._newest_next = asyncio.create_task(self._read_newest(self._newest))
-            self._newest_next.add_done_callback(_seen)
-        return await asyncio.shield(self._newest_next)
-
-    async def newer_than(self, position: Position | None, *, anew: bool = False) -> tuple[Cut, int]:
-        """Read the messages next to a position on the newer side, newest first, at most 200.
-
-        Listeners that read at the same place at once share one walk. None stands before the first
-        message. ``anew`` will have no copies. With the messages comes the tick at which the walk began:
-        who joins it late has to read again, see ``beyond``.
-        """
-        held = self._reading.get(position)
-        if held is None or held[1].done():
-            not_before = self._source.now() if anew else self._fresh
-            walk = paging.newer(_BATCH, Bounds(oldest=position), not_before=not_before)
-            source = _Anew(self._source, not_before) if anew else self._source
-            task = asyncio.create_task(drive(walk, source, self._deadline))
-            held = self._reading[position] = (self.tick, task)
-            task.add_done_callback(lambda done: self._read(position, done))
-        tick, task = held
-        return await asyncio.shield(task), tick
-
-    async def _read_newest(self, before: asyncio.Task[Placed | None] | None) -> Placed | None:
-        if before is not None:
-            await asyncio.wait({before}, timeout=_LONGEST_SHARE)
-        self._newest, self._newest_next = self._newest_next, None
-        walk = paging.older(1, Bounds(), not_before=self._source.now())
-        cut = await drive(walk, self._source, self._deadline)
-        return cut.placed[0] if cut.placed else None
-
-    async def beyond(self, tick: int, at_most: float | None = None) -> None:
-        """Wait until the conversation moves on from a tick, or the time (seconds) is up."""
+    def news(self, tick: int, place: Position | None) -> Awaitable[None]:
+        """Wait, at the newest message, until the conversation moves on from a tick."""
         if self.tick != tick:
-            return
-        if at_most is None:  # the usual case, of thousands at once: no timer for each
-            await self._moved.wait()
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(at_most):
-                await self._moved.wait()
+            return asyncio.sleep(0)
+        self._newest_place = place
+        return self._bell.wait()
 
-    def move_on(self, fresh: float) -> None:
+    async def beyond(self, tick: int, at_most: float) -> None:
+        """Wait until the conversation moves on from a tick, or the time (seconds) is up."""
+        if self.tick == tick:
+            await self._bell.wait(at_most)
+
+    async def _move_on(self, fresh: float) -> None:
         """Tell the listeners to read on, with copies not older than ``fresh``."""
-        self.tick += 1
-        self._fresh = max(self._fresh, fresh)
-        self._moved.set()
-        self._moved = asyncio.Event()
+        self.walks.move_on(fresh)
+        if self._bell.waiting > 1:
+            await self.walks.read_ahead(self._newest_place)
+        await self._bell.ring()
 
     async def _watch(self) -> None:
         retry = _FIRST_RETRY
@@ -202,7 +144,7 @@ class Feed:
             except GatewayError as error:
                 # Forbidden or not found: the listeners' own reads tell them.
                 _log.warning("a feed is refused upstream: %s", error.code)
-                self.move_on(self._source.now())
+                await self._move_on(self._source.now())
                 pause = self._reconcile
             except Exception as error:  # noqa: BLE001 - a watch that died would leave its listeners waiting
                 _log.error("a feed failed: %s", type(error).__name__)
@@ -247,7 +189,7 @@ class Feed:
         if self._head is not None:
             self._take_off(appeared)
         self._head = head
-        self.move_on(snapshot.began)
+        await self._move_on(snapshot.began)
 
     def _appeared(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
         """Give those of the newest messages that were not there before.
@@ -281,18 +223,6 @@ class Feed:
         self._webhooks = 0
         self._sent.clear()
         return self._reconcile
-
-    def _read(self, position: Position | None, task: asyncio.Task[Cut]) -> None:
-        held = self._reading.get(position)
-        if held is not None and held[1] is task:
-            del self._reading[position]
-        if not task.cancelled():
-            task.exception()  # looked at, also where every listener has gone
-
-
-def _seen(task: asyncio.Task[Placed | None]) -> None:
-    if not task.cancelled():
-        task.exception()  # looked at, also where every caller has gone
 
 
 def a_moment() -> float:

@@ -142,7 +142,7 @@ class Live:
     async def _begin(self, feed: Feed, source: Source, start: Position | None) -> Place:
         """Find the place to begin at: a cursor's, else the newest message there is now."""
         if start is None:
-            newest = await feed.newest()
+            newest = await feed.walks.newest()
             return Place(None if newest is None else position(newest), listed=newest is not None)
         # A message of this version that is not listed is not listed yet, or not any more.
         if not start.foreign:

@@ -115,8 +115,14 @@ class Tail:
             # this listener read lags, and no tick may come for it. So it looks again itself.
             here = "" if place.position is None else place.position.external_id
             anew = found.more or feed.head not in {None, here}
-            await feed.beyond(found.tick, after_lag if anew else None)
-            after_lag = min(2 * after_lag, self._reconcile) if anew else _RETRY_SECONDS
+            tick = found.tick
+            del found  # thousands wait here: what each holds is what the collector goes through
+            if anew:
+                await feed.beyond(tick, after_lag)
+                after_lag = min(2 * after_lag, self._reconcile)
+            else:
+                await feed.news(tick, place.position)
+                after_lag = _RETRY_SECONDS
 
     async def _read(self, *, anew: bool) -> _Found:
         """Read on from the place, past what is not to be delivered, until something is or the end is there.
@@ -125,7 +131,7 @@ class Tail:
         A cursor that was never listed here (the instance moved) goes by its time alone.
         """
         place = self._place
-        cut, tick = await self._feed.newer_than(place.position, anew=anew)
+        cut, tick = await self._feed.walks.newer_than(place.position, anew=anew)
         behind = place.position if cut.lost and place.listed else None
         unsure = False
         while True:
@@ -139,7 +145,7 @@ class Tail:
                     unsure = False
             if messages or not cut.has_previous:
                 return _Found(tuple(messages), cut.has_previous, tick, unsure)
-            cut, _ = await self._feed.newer_than(position(cut.placed[0]), anew=anew)
+            cut, _ = await self._feed.walks.newer_than(position(cut.placed[0]), anew=anew)
             if cut.lost:  # what was passed over is not there any more: from the place again, later
                 return _Found((), True, tick, unsure)
 

@@ -20,6 +20,7 @@ from gateway.web.answers import HttpProblem, encode
 from gateway.web.expiry import Expiry
 from gateway.web.metrics import Metrics
 from gateway.web.options import WebOptions
+from gateway.web.patience import in_time
 from gateway.web.streams import Streams
 from gateway.web.waiting import settle
 from gateway.web.websocket_messages import (
@@ -92,52 +93,60 @@ class Socket:
         self._initialised = False
         self._expiring: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._stopped: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()  # at which something came or went
+        self._life: asyncio.TimerHandle | None = None
+        self._pinging: asyncio.Task[None] | None = None
+        self._stopped: asyncio.Future[Close] = self._loop.create_future()
 
     async def serve(self, drain: asyncio.Event) -> None:
         """Serve until either side ends or the server drains; every operation has ended when this returns."""
         await self._transmit({"type": "websocket.accept", "subprotocol": PROTOCOL})
-        draining = asyncio.create_task(drain.wait())
-        self._deadline = asyncio.get_running_loop().call_later(
+        self._deadline = self._loop.call_later(
             self._options.connection_init_seconds, self._stop, INIT_TIMEOUT
         )
+        listening = asyncio.create_task(self._listen())
+        draining = asyncio.create_task(drain.wait())
+        self._life = self._loop.call_later(self._options.keep_alive_seconds / 2, self._look_for_life)
         try:
-            await self._converse(draining)
+            await asyncio.wait({listening, draining, self._stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if listening.done():
+                listening.result()
             if not self._stopped.done():
+                await settle([listening])
                 await self._operations.finish(self._options.drain_seconds)
                 self._stop(RESTART)
         finally:
             self._deadline.cancel()
-            await settle([task for task in (draining, self._expiring) if task is not None])
+            self._life.cancel()
+            tasks = (listening, draining, self._expiring, self._pinging)
+            await settle([task for task in tasks if task is not None])
             await self._operations.end()
             self._held.close()
         await self._close(self._stopped.result())
 
-    async def _converse(self, draining: asyncio.Task[Any]) -> None:
-        """Handle messages one by one, and ping while there are none, until either side ends."""
-        incoming = asyncio.create_task(self._next_frame())
-        try:
-            while not (self._stopped.done() or draining.done()):
-                await asyncio.wait(
-                    {incoming, self._stopped, draining},
-                    timeout=self._options.keep_alive_seconds,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                if self._stopped.done() or draining.done():
-                    return
-                if incoming.done():
-                    frame = incoming.result()
-                    if frame["type"] == "websocket.disconnect" and frame.get("code") == SERVER_STOPS:
-                        return
-                    await self._take(frame)
-                    incoming = asyncio.create_task(self._next_frame())
-                else:
-                    await self._send({"type": "ping"})
-        finally:
-            await settle([incoming])
+    async def _listen(self) -> None:
+        """Handle messages one by one, until the socket ends or the server stops."""
+        while not self._stopped.done():
+            frame = await self._receive()
+            self._last = self._loop.time()
+            if frame["type"] == "websocket.disconnect" and frame.get("code") == SERVER_STOPS:
+                return
+            await self._take(frame)
 
-    async def _next_frame(self) -> Message:
-        return await self._receive()
+    def _look_for_life(self) -> None:
+        """Ping where it has been quiet since the last look: quiet lasts for two of them at most.
+
+        At its own times, whatever happens: sockets that go by their last event would all wake at once.
+        """
+        half = self._options.keep_alive_seconds / 2
+        now = self._loop.time()
+        if now - self._last >= half and (self._pinging is None or self._pinging.done()):
+            self._pinging = asyncio.create_task(self._ping())
+        self._life = self._loop.call_later(half, self._look_for_life)
+
+    async def _ping(self) -> None:
+        await self._send({"type": "ping"})
 
     async def _take(self, frame: Message) -> None:
         if frame["type"] == "websocket.disconnect":
@@ -214,14 +223,15 @@ class Socket:
                 self._stop(FORBIDDEN)
             if self._stopped.done():
                 return False
+            # Text, not bytes: bytes would make a binary frame, which the protocol does not know.
+            text = encode(message).decode()
             try:
-                async with asyncio.timeout(self._options.send_seconds):
-                    # Text, not bytes: bytes would make a binary frame, which the protocol does not know.
-                    await self._transmit({"type": "websocket.send", "text": encode(message).decode()})
+                await self._in_time({"type": "websocket.send", "text": text})
             except TimeoutError:
                 self._stop(TOO_SLOW)
             except OSError:
                 self._stop(GONE)
+            self._last = self._loop.time()
             return not self._stopped.done()
 
     def _stop(self, close: Close) -> None:
@@ -234,5 +244,7 @@ class Socket:
         if close in _COUNTED:
             self._metrics.cut("ws", _COUNTED[close])
         with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(self._options.send_seconds):
-                await self._transmit({"type": "websocket.close", "code": close.code, "reason": close.reason})
+            await self._in_time({"type": "websocket.close", "code": close.code, "reason": close.reason})
+
+    async def _in_time(self, message: Message) -> None:
+        await in_time(self._transmit(message), self._options.send_seconds)

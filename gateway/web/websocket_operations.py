@@ -40,6 +40,10 @@ class Runner:
     load: Load
 
 
+async def _say_nothing(_message: dict[str, Any]) -> bool:
+    return False
+
+
 class Operations:
     """Who runs under which id; ``end`` leaves nothing behind."""
 
@@ -98,6 +102,7 @@ class Operations:
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        self._say = _say_nothing  # the socket, which holds this, is freed without the collector
 
     async def _operate(self, message: Subscribe, visitor: Visitor, request_id: str) -> None:
         try:

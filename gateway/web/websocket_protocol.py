@@ -10,7 +10,8 @@ the answers or not; and a server that stops closes every socket before the app h
 4. a client that does not answer pings is let go, unless it is its full buffer that keeps a ping from it;
 5. nothing is read from a client that takes nothing: whatever it asks for would only add to what waits;
 6. a server that stops tells the app, which closes the socket in its own words;
-7. a handshake that cannot be read gets an answer, and its connection ends.
+7. a handshake that cannot be read gets an answer, and its connection ends;
+8. only a client that is silent is pinged: who answers the app's own pings is there.
 
 Hand it to ``uvicorn.Config`` as ``ws``.
 """
@@ -45,6 +46,8 @@ class PatientSocket(WebSocketsSansIOProtocol):
     stall_bytes: ClassVar[int] = 16 * 1024
     """What a reader has to take off a full buffer within that time."""
 
+    _heard: float = 0.0
+    """When something came from the client last, by the loop's clock."""
     _stalling: asyncio.TimerHandle | None = None
     _full: bool = False
     """Whether the write buffer is; ``writable`` does not tell once a close frame has passed."""
@@ -57,12 +60,14 @@ class PatientSocket(WebSocketsSansIOProtocol):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note of the end."""
+        """Take note of the end, and let go of the parser, which holds what holds it."""
         self._regain_patience()
         super().connection_lost(exc)
+        self.conn.parser.close()
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless the handshake could not be read."""
+        self._heard = self.loop.time()
         super().data_received(data)
         wrong = self.conn.handshake_exc
         if wrong is not None and not self.handshake_initiated:
@@ -85,6 +90,14 @@ class PatientSocket(WebSocketsSansIOProtocol):
         super().resume_writing()
         if not self.read_paused and not self.transport.is_closing():
             self.transport.resume_reading()
+
+    def send_keepalive_ping(self) -> None:
+        """Ping a client that has been silent for as long as there is between two pings."""
+        left = self._heard + (self.ping_interval or 0.0) - self.loop.time()
+        if left > 0:
+            self.ping_timer = self.loop.call_later(left, self.send_keepalive_ping)
+        else:
+            super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
         """Let go of a client that has not answered a ping."""

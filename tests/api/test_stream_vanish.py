@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.frames import Frame, Opcode
 
 from gateway.app.http_protocol import PatientHttp
 from gateway.web.options import WebOptions
 from gateway.web.websocket_protocol import PatientSocket
-from tests.api.dialing import FOLLOW, dial, subscribe, until
+from tests.api.dialing import FOLLOW, dial, say, subscribe, until
 from tests.api.fakes import PATIENT, web_of
 from tests.api.stalling import TEXT, Taking, lose_packets, metric, narrow_socket, reset_on_close
 from tests.serving import serve
@@ -161,3 +163,29 @@ def relay(base_url: str) -> Iterator[tuple[str, threading.Event]]:
         finally:
             for end in ends:
                 end.close()
+
+
+class Pinged(ClientConnection):
+    """Counts the pings of the server's own protocol, which it answers as every client does."""
+
+    pings = 0
+
+    def process_event(self, event: Frame) -> None:
+        self.pings += getattr(event, "opcode", None) is Opcode.PING
+        super().process_event(event)
+
+
+async def test_only_a_client_that_is_silent_is_pinged(base_url: str) -> None:
+    url = base_url.replace("http", "ws") + "/graphql"
+    async with (
+        dial(url, create_connection=Pinged) as silent,
+        dial(url, create_connection=Pinged) as talking,
+    ):
+        for _ in range(20):
+            await say(talking, type="pong")
+            await asyncio.sleep(0.1)
+
+        assert silent.pings >= 3
+        assert talking.pings == 0
+        await asyncio.sleep(1)
+        assert talking.pings >= 1

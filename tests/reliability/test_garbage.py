@@ -5,13 +5,16 @@ Circles of objects are found only by a look at everything that lives, in which n
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import time
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from tests.reliability.product import BODIES, MINE, SEND, Product
+from tests.api.dialing import FOLLOW, dial, hear, say, subscribe
+from tests.reliability.product import BODIES, MINE, PATHS, SEND, SERVICE, Product
 
 TIMES = 20
 OF_ONE_OPERATION = {
@@ -21,6 +24,20 @@ OF_ONE_OPERATION = {
     "uvicorn.protocols.http.httptools_impl.RequestResponseCycle",
     "gateway.welkin.attempts._Call",
     "tenacity.asyncio.AsyncRetrying",
+}
+OF_ONE_TAIL = {
+    "gateway.services.feed.Feed",
+    "gateway.services.tail.Tail",
+    "gateway.graphql.context.Context",
+}
+OF_ONE_SOCKET = OF_ONE_TAIL | {
+    "gateway.web.websocket.Socket",
+    "gateway.web.websocket_operations.Operations",
+    "gateway.services.feed.Feed",
+    "gateway.services.tail.Tail",
+    "gateway.graphql.context.Context",
+    "gateway.web.websocket_protocol.PatientSocket",
+    "websockets.server.ServerProtocol",
 }
 
 
@@ -32,11 +49,11 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
-def alive() -> Counter[str]:
-    """Count what lives of the kinds that each operation has of its own."""
+def alive(of: set[str]) -> Counter[str]:
+    """Count what lives of some kinds."""
     kinds = (type(each) for each in gc.get_objects())
     names = Counter(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
-    return Counter({name: names[name] for name in OF_ONE_OPERATION})
+    return Counter({name: names[name] for name in of})
 
 
 QUERIES = {
@@ -53,12 +70,62 @@ QUERIES = {
 @pytest.mark.usefixtures("no_collector")
 def test_nothing_of_an_operation_waits_for_the_collector(running: Product, name: str, version: str):
     running.ask(version, QUERIES[name], id=MINE, body="first")
-    before = alive()
+    before = alive(OF_ONE_OPERATION)
     for number in range(TIMES):
         answer = running.ask(version, QUERIES[name], id=MINE, body=f"number {number}")
         assert "errors" not in answer
 
-    grown = alive() - before
+    grown = alive(OF_ONE_OPERATION) - before
     # The last answer's own objects may still be on their way out.
     assert all(count <= 2 for count in grown.values()), grown
     assert running.calls() > 0
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.usefixtures("no_collector")
+def test_nothing_of_an_event_stream_waits_for_the_collector(running: Product, version: str):
+    def follow() -> None:
+        asked = {"query": FOLLOW, "variables": {"id": MINE}}
+        headers = SERVICE | {"Accept": "text/event-stream"}
+        url = f"{running.url}/{PATHS[version]}/graphql"
+        with running.http.stream("POST", url, json=asked, headers=headers) as answer:
+            lines = answer.iter_lines()
+            assert next(lines) == ":"
+            time.sleep(0.05)
+            running.ask(version, SEND, id=MINE, body="hello")
+            assert next(line for line in lines if line.startswith("id:"))
+
+    kinds = OF_ONE_TAIL | OF_ONE_OPERATION | {"gateway.web.sse.EventStream"}
+    follow()
+    before = alive(kinds)
+    for _ in range(TIMES):
+        follow()
+    time.sleep(0.5)
+
+    grown = alive(kinds) - before
+    assert all(count <= 2 for count in grown.values()), grown
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.usefixtures("no_collector")
+async def test_nothing_of_a_socket_and_what_it_followed_waits_for_the_collector(
+    running: Product, version: str
+):
+    async def follow() -> None:
+        url = f"{running.url}/{PATHS[version]}/graphql".replace("http", "ws", 1)
+        async with dial(url, init=False) as client:
+            await say(client, type="connection_init", payload=SERVICE)
+            assert await hear(client) == {"type": "connection_ack"}
+            await subscribe(client, "1", FOLLOW, id=MINE)
+            await asyncio.sleep(0.05)
+            await asyncio.to_thread(running.ask, version, SEND, id=MINE, body="hello")
+            assert (await hear(client))["type"] == "next"
+
+    await follow()
+    before = alive(OF_ONE_SOCKET)
+    for _ in range(TIMES):
+        await follow()
+    await asyncio.sleep(0.5)
+
+    grown = alive(OF_ONE_SOCKET) - before
+    assert all(count <= 2 for count in grown.values()), grown

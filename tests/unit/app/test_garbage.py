@@ -1,11 +1,13 @@
-"""Full collections are made when there is something to look for, and take at most a share of the time."""
+"""What has lived for a while is set aside; all is looked at, the more seldom the longer that takes."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
+from typing import Any
 
 import async_solipsism
 import pytest
@@ -40,49 +42,91 @@ def run(scenario) -> None:
         runner.run(scenario())
 
 
-@pytest.mark.usefixtures("collector")
-def test_old_garbage_goes_once_enough_has_happened():
-    async def scenario() -> None:
-        collecting = asyncio.create_task(garbage.collect_in_time())
-        await asyncio.sleep(0)
-        cycle = Cycle()
-        for _ in range(garbage._WORTH):
-            gc.collect(1)
-        del cycle
-        assert Cycle.alive == 1
-        await asyncio.sleep(garbage._SECONDS + 0.1)
+@contextmanager
+def collecting(connections: Callable[[], int] = lambda: 0, **clock: Any) -> Iterator[None]:
+    task = asyncio.create_task(garbage.collect_in_time(connections, **clock))
+    yield
+    assert not task.done()
+    task.cancel()
 
-        assert Cycle.alive == 0
-        collecting.cancel()
+
+def grow_older() -> None:
+    """Let enough happen for something to be set aside."""
+    for _ in range(garbage._OLDER):
+        gc.collect(1)
+
+
+@pytest.mark.usefixtures("collector")
+def test_old_garbage_goes_with_the_look_at_everything():
+    async def scenario() -> None:
+        with collecting():
+            await asyncio.sleep(0.5)
+            cycle = Cycle()
+            grow_older()
+            await asyncio.sleep(1)
+            del cycle
+            gc.collect()
+            assert Cycle.alive == 1
+            await asyncio.sleep(garbage._SECONDS + 1)
+
+            assert Cycle.alive == 0
 
     gc.collect()
     run(scenario)
 
 
-def test_a_long_collection_is_followed_by_a_long_pause(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.usefixtures("collector")
+def test_what_has_lived_for_a_while_is_set_aside_but_no_garbage_is():
+    async def scenario() -> None:
+        with collecting():
+            await asyncio.sleep(0.5)
+            gc.unfreeze()
+            Cycle()
+            grow_older()
+            kept = Cycle()
+            await asyncio.sleep(1)
+
+            assert gc.get_freeze_count() > 10_000
+            assert Cycle.alive == 1
+            del kept
+
+    gc.collect()
+    run(scenario)
+
+
+def moments_of_looks(monkeypatch: pytest.MonkeyPatch, connections: int, took: float) -> list[float]:
+    """Give when all was looked at, within ten hours."""
     moments: list[float] = []
 
     async def scenario() -> None:
         now = asyncio.get_running_loop().time
-        monkeypatch.setattr(gc, "get_count", lambda: (0, 0, garbage._WORTH))
-        monkeypatch.setattr(gc, "collect", lambda: moments.append(now()))
-        ticks = iter(range(100))
-        collecting = asyncio.create_task(garbage.collect_in_time(lambda: 2.0 * next(ticks)))
-        await asyncio.sleep(500)
-        collecting.cancel()
+        monkeypatch.setattr(garbage, "look_at_everything", lambda: moments.append(now()))
+        ticks = iter(range(1_000_000))
+        with collecting(lambda: connections, clock=lambda: took * next(ticks)):
+            await asyncio.sleep(36_000)
 
     run(scenario)
+    return moments
 
-    assert [round(later - moment) for moment, later in pairwise(moments)] == [200, 200]
+
+def test_a_long_look_is_followed_by_a_long_pause(monkeypatch: pytest.MonkeyPatch):
+    moments = moments_of_looks(monkeypatch, 10_000, 2.0)
+
+    assert moments[0] >= 10_000 * garbage._SECONDS_PER_CONNECTION * garbage._SHARE
+    assert {round(later - moment) for moment, later in pairwise(moments)} == {2_000}
 
 
-def test_nothing_is_collected_while_little_has_happened(monkeypatch: pytest.MonkeyPatch):
+def test_a_short_look_is_made_now_and_then(monkeypatch: pytest.MonkeyPatch):
+    moments = moments_of_looks(monkeypatch, 0, 0.05)
+
+    assert {round(later - moment) for moment, later in pairwise(moments)} == {round(garbage._SECONDS)}
+
+
+def test_nothing_is_set_aside_while_little_has_happened(monkeypatch: pytest.MonkeyPatch):
     async def scenario() -> None:
-        monkeypatch.setattr(gc, "get_count", lambda: (0, 0, garbage._WORTH - 1))
-        monkeypatch.setattr(gc, "collect", lambda: pytest.fail("a collection for nothing"))
-        collecting = asyncio.create_task(garbage.collect_in_time())
-        await asyncio.sleep(60)
-        assert not collecting.done()
-        collecting.cancel()
+        monkeypatch.setattr(gc, "get_count", lambda: (0, 0, garbage._OLDER - 1))
+        monkeypatch.setattr(gc, "collect", lambda *_: pytest.fail("a look for nothing"))
+        with collecting():
+            await asyncio.sleep(60)
 
     run(scenario)

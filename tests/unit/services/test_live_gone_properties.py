@@ -93,7 +93,7 @@ def follow_all(
         await asyncio.sleep(1)
         assert len(asyncio.all_tasks()) == 1
 
-    with patch("gateway.services.feed._BATCH", batch):
+    with patch("gateway.services.shared_walks.BATCH", batch):
         run(scenario)
     return received
 

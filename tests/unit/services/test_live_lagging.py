@@ -158,7 +158,8 @@ def test_a_replay_keeps_no_messages_behind_it():
 
         assert received == [f"m{n}" for n in range(1, 5_000)]
         (feeds,) = instance._live._feeds.values()
-        assert [feed._reading for feed in feeds.values()] == [{}]
+        assert [feed.walks._under_way for feed in feeds.values()] == [{}]
+        assert [feed.walks._read for feed in feeds.values()] == [{}]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

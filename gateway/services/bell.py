@@ -1,0 +1,48 @@
+"""Wakes all who wait for one conversation to move: a few in each round of the loop.
+
+To wake ten thousand at once would keep everybody else waiting until all of them had their turn, and what
+they make on the way would lie about by the hundred thousand, where Python's collector goes through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+_AT_A_TIME = 100
+"""Listeners woken in one round: some 5 ms in which nobody else is served."""
+
+
+class Bell:
+    """Who waits, and how to wake them."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.Future[None], None] = {}  # a set that knows who came first
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    async def wait(self, at_most: float | None = None) -> None:
+        """Wait until it is rung, or the time (seconds) is up."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting[waiter] = None
+        try:
+            if at_most is None:  # the usual case, of thousands at once: no timer for each
+                await waiter
+            else:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(at_most):
+                        await waiter
+        finally:
+            self._waiting.pop(waiter, None)
+
+    async def ring(self) -> None:
+        """Wake all who wait, those first who came first; who comes meanwhile waits for the next time."""
+        waiting, self._waiting = self._waiting, {}
+        for number, waiter in enumerate(waiting, 1):
+            if not waiter.done():
+                waiter.set_result(None)
+            if number % _AT_A_TIME == 0:
+                await asyncio.sleep(0)
