@@ -23,9 +23,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from gateway.domain.errors import Overloaded, RefetchRequired, UpstreamError
+from gateway.domain.model import Message
 from gateway.domain.scan import Placed
 from gateway.domain.target import Position
 from gateway.services.conversations import position
@@ -33,6 +34,9 @@ from gateway.services.feed import LISTED_WITHIN, Feed, a_moment
 
 _REMEMBERED = 1_000
 """How many delivered ids a listener knows, for the case that a time has to stand in for its place."""
+
+_SURELY_LATER = timedelta(seconds=5)
+"""What is so much newer than all that was delivered was not: Welkin's times of one message differ by less."""
 
 _RETRY_SECONDS = 1.0
 
@@ -71,6 +75,7 @@ class Tail:
         self._reconcile = reconcile_seconds
         self._max_replay = max_replay
         self._delivered: deque[str] = deque(maxlen=_REMEMBERED)
+        self._latest: datetime | None = None  # of what was delivered
         self._held_until: float | None = None  # at this place, by the loop's clock
 
     async def messages(self) -> AsyncGenerator[Placed]:
@@ -103,7 +108,7 @@ class Tail:
                 if lagging == self._max_replay:
                     raise RefetchRequired(_refetch(self._max_replay))
                 lagging += 1
-                self._delivered.append(placed.message.external_id)
+                self._remember(placed.message)
                 place.position, place.listed, self._held_until = position(placed), True, None
                 yield placed
             if found.messages:
@@ -135,7 +140,7 @@ class Tail:
         behind = place.position if cut.lost and place.listed else None
         unsure = False
         while True:
-            unseen = [each for each in cut.placed[::-1] if each.message.external_id not in self._delivered]
+            unseen = [each for each in cut.placed[::-1] if not self._was_delivered(each.message)]
             if behind is None:
                 messages = unseen
             else:
@@ -148,6 +153,15 @@ class Tail:
             cut, _ = await self._feed.walks.newer_than(position(cut.placed[0]), anew=anew)
             if cut.lost:  # what was passed over is not there any more: from the place again, later
                 return _Found((), True, tick, unsure)
+
+    def _remember(self, message: Message) -> None:
+        self._delivered.append(message.external_id)
+        self._latest = max(self._latest or message.created_at, message.created_at)
+
+    def _was_delivered(self, message: Message) -> bool:
+        if self._latest is None or message.created_at - self._latest > _SURELY_LATER:
+            return False  # without going through a thousand ids for each event
+        return message.external_id in self._delivered
 
     def _hold(self) -> float:
         """Give how many seconds more the newer messages are held back at this place."""

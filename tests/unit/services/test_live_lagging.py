@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -178,6 +179,34 @@ def test_a_rate_limit_is_waited_out():
         await asyncio.sleep(50)
 
         assert welkin.lists == before
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("by", [0.0, 1.1])
+def test_a_message_that_is_listed_again_behind_a_newer_one_comes_once(by: float):
+    async def scenario() -> None:
+        upstream = conversation(3)
+        instance = serve(FakeWelkin(upstream), ttl=0)
+        received: list[str] = []
+        task = asyncio.create_task(listen(instance, received))
+        await asyncio.sleep(1)
+        for gap in (1, 0):
+            upstream.arrive(gap)
+        instance.wake("p1")
+        await asyncio.sleep(1)
+
+        # The two change places, and the time of one is another by as much as two clocks of Welkin's differ.
+        first, second = upstream.history[-2:]
+        again = replace(first, created_at=first.created_at + timedelta(seconds=by))
+        upstream.history[-2:] = [second, again]
+        upstream.arrive(60)
+        instance.wake("p1")
+        await asyncio.sleep(10)
+
+        assert received == ["m3", "m4", "m5"]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
