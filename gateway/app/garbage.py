@@ -5,8 +5,9 @@ libraries. Nearly all of them are found while they are young. A look at everythi
 for each connection, in which nobody is served: with ten thousand subscribers 2.5 s. Left to itself Python
 begins one whenever a quarter of all objects is new, which a crowd that comes makes it do again and again.
 
-So what has lived for a while is *set aside*, where no look goes; and a look at everything, to find circles
-among that, is made at most every five minutes, and more seldom the longer it would take.
+So with more than a few connections what has lived for a while is *set aside*, where no look goes; and a look
+at everything, to find circles among that, is made at most every five minutes, and more seldom the longer it
+takes. With a few, all but what start-up made is looked at whenever there may be something to find.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ _THRESHOLDS = (1_000, 6, 1_000_000_000)
 """So many new objects more than were freed; with many that replace others it is a look at ten times as many,
 which takes 10 ms, and at the survivors of six times 60. The last number: never by itself."""
 
-_OLDER = 10
-"""So many looks at what is not quite young leave behind what is to be set aside."""
+_OLDER = 40
+"""So many looks at what is not quite young leave behind what is worth a longer look, or to be set aside."""
 
-_SECONDS = 300.0
-"""Between two looks at everything at least."""
+_FEW = 400
+"""Connections, with which a look takes 0.1 s."""
 
-_SHARE = 1_000
-"""Of the time: as many times its own length is between a look at everything and the next."""
+_SECONDS_OF_FEW, _SHARE_OF_FEW = 5.0, 100
+"""Between two looks while there are few connections: at least so long, and as many times its own length."""
+
+_SECONDS, _SHARE = 300.0, 1_000
+"""Between two looks at everything."""
 
 _SECONDS_PER_CONNECTION = 0.000_25
 """What a look at everything takes, until it has been measured."""
@@ -60,14 +64,24 @@ async def collect_in_time(
     connections: Callable[[], int], clock: Callable[[], float] = time.perf_counter
 ) -> None:
     """Collect garbage, without end. ``connections`` tells how many are open."""
+
+    def measured(look: Callable[[], object]) -> float:
+        began = clock()
+        look()
+        return clock() - began
+
     now = asyncio.get_running_loop().time
-    last, each = now(), _SECONDS_PER_CONNECTION
+    last, each, due, is_aside = now(), _SECONDS_PER_CONNECTION, 0.0, False
     while True:
         await asyncio.sleep(1.0)
+        count = connections()
         if gc.get_count()[2] >= _OLDER:
-            set_aside()
-        size = connections() + _REST
-        if now() - last >= max(_SECONDS, _SHARE * each * size):
-            began = clock()
-            look_at_everything()
-            last, each = now(), (clock() - began) / size
+            if count > _FEW:
+                set_aside()
+                is_aside = True
+            elif now() >= due:
+                due = now() + max(_SECONDS_OF_FEW, _SHARE_OF_FEW * measured(gc.collect))
+        size = count + _REST
+        if is_aside and now() - last >= max(_SECONDS, _SHARE * each * size):
+            each = measured(look_at_everything) / size
+            last, is_aside = now(), count > _FEW

@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -56,10 +57,30 @@ def grow_older() -> None:
         gc.collect(1)
 
 
+MANY = garbage._FEW + 1
+
+
 @pytest.mark.usefixtures("collector")
-def test_old_garbage_goes_with_the_look_at_everything():
+def test_with_few_connections_old_garbage_goes_once_enough_has_happened():
     async def scenario() -> None:
-        with collecting():
+        with collecting(lambda: garbage._FEW):
+            await asyncio.sleep(0.5)
+            cycle = Cycle()
+            grow_older()
+            del cycle
+            assert Cycle.alive == 1
+            await asyncio.sleep(1)
+
+            assert Cycle.alive == 0
+
+    gc.collect()
+    run(scenario)
+
+
+@pytest.mark.usefixtures("collector")
+def test_with_many_it_goes_with_the_look_at_everything():
+    async def scenario() -> None:
+        with collecting(lambda: MANY):
             await asyncio.sleep(0.5)
             cycle = Cycle()
             grow_older()
@@ -78,7 +99,7 @@ def test_old_garbage_goes_with_the_look_at_everything():
 @pytest.mark.usefixtures("collector")
 def test_what_has_lived_for_a_while_is_set_aside_but_no_garbage_is():
     async def scenario() -> None:
-        with collecting():
+        with collecting(lambda: MANY):
             await asyncio.sleep(0.5)
             gc.unfreeze()
             Cycle()
@@ -94,39 +115,74 @@ def test_what_has_lived_for_a_while_is_set_aside_but_no_garbage_is():
     run(scenario)
 
 
-def moments_of_looks(monkeypatch: pytest.MonkeyPatch, connections: int, took: float) -> list[float]:
-    """Give when all was looked at, within ten hours."""
-    moments: list[float] = []
+@dataclass
+class Looks:
+    """The moments of looks, each of which takes as long as is said; there is always something to look for."""
 
-    async def scenario() -> None:
-        now = asyncio.get_running_loop().time
-        monkeypatch.setattr(garbage, "look_at_everything", lambda: moments.append(now()))
-        ticks = iter(range(1_000_000))
-        with collecting(lambda: connections, clock=lambda: took * next(ticks)):
-            await asyncio.sleep(36_000)
+    took: float
+    all_young: list[float] = field(default_factory=list)
+    everything: list[float] = field(default_factory=list)
 
-    run(scenario)
-    return moments
+    def run(self, monkeypatch: pytest.MonkeyPatch, connections: Callable[[float], int]) -> None:
+        """Collect garbage for ten hours."""
 
+        async def scenario() -> None:
+            now = asyncio.get_running_loop().time
+            monkeypatch.setattr(gc, "get_count", lambda: (0, 0, garbage._OLDER))
+            monkeypatch.setattr(gc, "collect", lambda: self.all_young.append(now()))
+            monkeypatch.setattr(garbage, "set_aside", lambda: None)
+            monkeypatch.setattr(garbage, "look_at_everything", lambda: self.everything.append(now()))
+            ticks = iter(range(1_000_000))
+            with collecting(lambda: connections(now()), clock=lambda: self.took * next(ticks)):
+                await asyncio.sleep(36_000)
 
-def test_a_long_look_is_followed_by_a_long_pause(monkeypatch: pytest.MonkeyPatch):
-    moments = moments_of_looks(monkeypatch, 10_000, 2.0)
-
-    assert moments[0] >= 10_000 * garbage._SECONDS_PER_CONNECTION * garbage._SHARE
-    assert {round(later - moment) for moment, later in pairwise(moments)} == {2_000}
-
-
-def test_a_short_look_is_made_now_and_then(monkeypatch: pytest.MonkeyPatch):
-    moments = moments_of_looks(monkeypatch, 0, 0.05)
-
-    assert {round(later - moment) for moment, later in pairwise(moments)} == {round(garbage._SECONDS)}
+        run(scenario)
 
 
-def test_nothing_is_set_aside_while_little_has_happened(monkeypatch: pytest.MonkeyPatch):
+def pauses(moments: list[float]) -> set[int]:
+    return {round(later - moment) for moment, later in pairwise(moments)}
+
+
+def test_a_long_look_at_everything_is_followed_by_a_long_pause(monkeypatch: pytest.MonkeyPatch):
+    looks = Looks(took=2.0)
+    looks.run(monkeypatch, lambda _: 10_000)
+
+    assert looks.all_young == []
+    assert looks.everything[0] >= 10_000 * garbage._SECONDS_PER_CONNECTION * garbage._SHARE
+    assert pauses(looks.everything) == {2_000}
+
+
+def test_a_short_one_is_made_now_and_then(monkeypatch: pytest.MonkeyPatch):
+    looks = Looks(took=0.05)
+    looks.run(monkeypatch, lambda _: MANY)
+
+    assert pauses(looks.everything) == {round(garbage._SECONDS)}
+
+
+@pytest.mark.parametrize(("took", "pause"), [(0.01, 5), (0.2, 20)])
+def test_with_few_connections_looks_are_made_as_often_as_they_are_short(
+    took: float, pause: int, monkeypatch: pytest.MonkeyPatch
+):
+    looks = Looks(took=took)
+    looks.run(monkeypatch, lambda _: 0)
+
+    assert pauses(looks.all_young) <= {pause, pause + 1}
+    assert looks.everything == []
+
+
+def test_when_a_crowd_has_gone_everything_is_looked_at_once_more(monkeypatch: pytest.MonkeyPatch):
+    looks = Looks(took=0.1)
+    looks.run(monkeypatch, lambda now: 10_000 if now < 600 else 0)
+
+    (moment,) = looks.everything
+    assert 600 <= moment < 1_000
+
+
+def test_nothing_is_looked_at_while_little_has_happened(monkeypatch: pytest.MonkeyPatch):
     async def scenario() -> None:
         monkeypatch.setattr(gc, "get_count", lambda: (0, 0, garbage._OLDER - 1))
         monkeypatch.setattr(gc, "collect", lambda *_: pytest.fail("a look for nothing"))
-        with collecting():
+        with collecting(lambda: MANY):
             await asyncio.sleep(60)
 
     run(scenario)
