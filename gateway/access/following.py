@@ -96,9 +96,10 @@ class _Expiry:
             async with waiting:
                 self._waiting = waiting
                 edge = await anext(edges, None)
-        except TimeoutError:
+        except Exception:
             if waiting.expired():
                 raise Unauthenticated(EXPIRED) from None
+            self._caller.check_expiry()  # after the end nothing else is told
             raise
         finally:
             self._waiting = None
@@ -112,7 +113,9 @@ class _Expiry:
 
     def _look(self) -> None:
         left = self._caller.seconds_left
-        if left > 0:
-            self._timer = self._loop.call_later(min(left, LOOK_SECONDS), self._look)
-        elif self._waiting is not None:
+        if left <= 0 and self._waiting is not None:
             self._waiting.reschedule(self._loop.time())
+            return
+        # Where nobody waits, the next wait begins with a look of its own, by a clock that may be set back.
+        pause = min(left, LOOK_SECONDS) if left > 0 else LOOK_SECONDS
+        self._timer = self._loop.call_later(pause, self._look)

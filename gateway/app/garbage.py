@@ -7,15 +7,20 @@ begins one whenever a quarter of all objects is new, which a crowd that comes ma
 
 So with more than a few connections what has lived for a while is *set aside*, where no look goes; and a look
 at everything, to find circles among that, is made at most every five minutes, and more seldom the longer it
-takes. With a few, all but what start-up made is looked at whenever there may be something to find.
+takes; sooner where more memory is in use than the connections explain. With a few, all but what start-up made
+is looked at whenever there may be something to find.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+_STATM = Path("/proc/self/statm")
 
 _THRESHOLDS = (1_000, 6, 1_000_000_000)
 """So many new objects more than were freed; with many that replace others it is a look at ten times as many,
@@ -35,6 +40,11 @@ _SECONDS, _SHARE = 300.0, 1_000
 
 _SECONDS_PER_CONNECTION = 0.000_25
 """What a look at everything takes, until it has been measured."""
+
+_BYTES_PER_CONNECTION = 64 * 1024
+_UNEXPLAINED_BYTES = 100 * 1024 * 1024
+_SECONDS_AT_LEAST = 60.0
+"""After a look at everything, until so many bytes more in use are the reason for another."""
 
 _REST = 400
 """What lives without any connection, counted as if it were connections."""
@@ -60,8 +70,18 @@ def look_at_everything() -> None:
     gc.freeze()
 
 
+def bytes_in_use() -> int:
+    """Tell how much memory the process has in use; 0 where the system does not tell."""
+    try:
+        return int(_STATM.read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
 async def collect_in_time(
-    connections: Callable[[], int], clock: Callable[[], float] = time.perf_counter
+    connections: Callable[[], int],
+    clock: Callable[[], float] = time.perf_counter,
+    memory: Callable[[], int] = bytes_in_use,
 ) -> None:
     """Collect garbage, without end. ``connections`` tells how many are open."""
 
@@ -70,7 +90,12 @@ async def collect_in_time(
         look()
         return clock() - began
 
+    def unexplained() -> int:
+        return memory() - count * _BYTES_PER_CONNECTION
+
     now = asyncio.get_running_loop().time
+    count = connections()
+    usual = unexplained()
     last, each, due, is_aside = now(), _SECONDS_PER_CONNECTION, 0.0, False
     while True:
         await asyncio.sleep(1.0)
@@ -82,6 +107,8 @@ async def collect_in_time(
             elif now() >= due:
                 due = now() + max(_SECONDS_OF_FEW, _SHARE_OF_FEW * measured(gc.collect))
         size = count + _REST
-        if is_aside and now() - last >= max(_SECONDS, _SHARE * each * size):
+        since = now() - last
+        much = since >= _SECONDS_AT_LEAST and unexplained() > usual + _UNEXPLAINED_BYTES
+        if is_aside and (much or since >= max(_SECONDS, _SHARE * each * size)):
             each = measured(look_at_everything) / size
-            last, is_aside = now(), count > _FEW
+            last, is_aside, usual = now(), count > _FEW, unexplained()

@@ -153,6 +153,7 @@ class Operations:
             await self._finish(operation_id)
         finally:
             self._following.discard(task)
+            del task  # which holds how it was cancelled, and that this frame
             runner.metrics.subscribers("ws", -1)
 
     async def _deliver(self, operation_id: str, answer: Answer) -> bool:

@@ -64,6 +64,7 @@ class PatientSocket(WebSocketsSansIOProtocol):
         self._regain_patience()
         super().connection_lost(exc)
         self.conn.parser.close()
+        self.conn.parser_exc = None
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless the handshake could not be read."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator
 
 import pytest
+from websockets.frames import Frame, Opcode
 
 from gateway.domain.connection import Edge
 from gateway.domain.errors import Forbidden, Overloaded, RefetchRequired
+from gateway.web.options import WebOptions
 from tests.api.dialing import FOLLOW, OPTIONS, dial, hear, say, subscribe, until
 from tests.api.fakes import PATIENT, FakeInstance, web_of
 from tests.serving import serve
@@ -210,3 +213,20 @@ async def test_what_goes_wrong_in_the_end_of_an_operation_does_not_hit_the_next_
             message = await hear(client)
             assert message["type"] == "next"
             assert message["payload"]["data"]["messageAdded"]["node"]["body"] == "to the second"
+
+
+async def test_a_burst_of_short_queries_that_comes_in_one_piece_is_answered(fake: FakeInstance) -> None:
+    """Three times as many as may run at once; each has ended before so many others are begun."""
+    count = 3 * WebOptions().max_socket_operations
+    query = "query ($id: ID!) { patient(patientId: $id) { messages(first: 1) { nodes { body } } } }"
+    payload = {"query": query, "variables": {"id": PATIENT}}
+    texts = [json.dumps({"id": str(n), "type": "subscribe", "payload": payload}) for n in range(count)]
+    frames = [Frame(Opcode.TEXT, text.encode()).serialize(mask=True) for text in texts]
+    with serve(web_of(fake)) as base_url:
+        async with dial(base_url.replace("http", "ws") + "/graphql", max_queue=None) as client:
+            client.transport.write(b"".join(frames))
+            kinds: Counter[str] = Counter()
+            while kinds["complete"] + kinds["error"] < count:
+                kinds[(await hear(client))["type"]] += 1
+
+    assert kinds == {"next": count, "complete": count}

@@ -9,11 +9,12 @@ import asyncio
 import gc
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 
-from tests.api.dialing import FOLLOW, dial, hear, say, subscribe
+from tests.api.dialing import FOLLOW, close_code, dial, hear, say, subscribe
 from tests.reliability.product import BODIES, MINE, PATHS, SEND, SERVICE, Product
 
 TIMES = 20
@@ -106,10 +107,37 @@ def test_nothing_of_an_event_stream_waits_for_the_collector(running: Product, ve
     assert all(count <= 2 for count in grown.values()), grown
 
 
+async def leave(_client: ClientConnection) -> None:
+    """Close the socket in good order."""
+
+
+async def complete(client: ClientConnection) -> None:
+    await say(client, type="complete", id="1")
+    await asyncio.sleep(0.02)
+
+
+async def abort(client: ClientConnection) -> None:
+    client.transport.abort()
+
+
+async def talk_nonsense(client: ClientConnection) -> None:
+    client.transport.write(b"\xff\xff\xff\xff\xff\xff")
+    assert await close_code(client) == 1002
+
+
+async def send_no_json(client: ClientConnection) -> None:
+    await client.send("{")
+    assert await close_code(client) == 4400
+
+
+ENDS = [leave, complete, abort, talk_nonsense, send_no_json]
+
+
 @pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
 @pytest.mark.usefixtures("no_collector")
 async def test_nothing_of_a_socket_and_what_it_followed_waits_for_the_collector(
-    running: Product, version: str
+    running: Product, end: Callable[[ClientConnection], Awaitable[None]], version: str
 ):
     async def follow() -> None:
         url = f"{running.url}/{PATHS[version]}/graphql".replace("http", "ws", 1)
@@ -120,6 +148,7 @@ async def test_nothing_of_a_socket_and_what_it_followed_waits_for_the_collector(
             await asyncio.sleep(0.05)
             await asyncio.to_thread(running.ask, version, SEND, id=MINE, body="hello")
             assert (await hear(client))["type"] == "next"
+            await end(client)
 
     await follow()
     before = alive(OF_ONE_SOCKET)
@@ -129,3 +158,23 @@ async def test_nothing_of_a_socket_and_what_it_followed_waits_for_the_collector(
 
     grown = alive(OF_ONE_SOCKET) - before
     assert all(count <= 2 for count in grown.values()), grown
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.usefixtures("no_collector")
+async def test_nothing_of_what_was_followed_waits_for_the_collector_while_the_socket_lives(
+    running: Product, version: str
+):
+    url = f"{running.url}/{PATHS[version]}/graphql".replace("http", "ws", 1)
+    async with dial(url, init=False) as client:
+        await say(client, type="connection_init", payload=SERVICE)
+        assert await hear(client) == {"type": "connection_ack"}
+        before = alive(OF_ONE_TAIL)
+        for number in range(TIMES):
+            await subscribe(client, str(number), FOLLOW, id=MINE)
+            await asyncio.sleep(0.05)
+            await say(client, type="complete", id=str(number))
+        await asyncio.sleep(0.5)
+
+        grown = alive(OF_ONE_TAIL) - before
+        assert all(count <= 2 for count in grown.values()), grown

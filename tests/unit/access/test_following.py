@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from gateway.domain.errors import Unauthenticated, UpstreamTimeout
+from gateway.domain.errors import RefetchRequired, Unauthenticated, UpstreamTimeout
 from tests.unit.access.guarded import MINE, principal
 from tests.unit.access.issuer import Clock
 from tests.unit.access.service import edge
@@ -114,3 +114,35 @@ async def test_a_subscriber_that_is_cancelled_leaves_nothing_behind(make):
     assert setup.service.following == 0
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert await setup.outcomes() == [("subscribe", "ok", 0), ("unsubscribe", "ok", 0)]
+
+
+async def test_an_error_after_the_proof_has_ended_is_not_told(make):
+    clock = Clock(100)
+    setup = make(principal(expires_at=200.0), clock)
+    waiting = asyncio.ensure_future(anext(setup.guard.follow(MINE, None)))
+    await asyncio.sleep(0.05)
+
+    clock.now = 201
+    setup.service.events.put_nowait(RefetchRequired("too much"))
+
+    with pytest.raises(Unauthenticated, match="expired"):
+        await waiting
+    assert (await setup.outcomes())[-1] == ("unsubscribe", "UNAUTHENTICATED", 0)
+
+
+async def test_the_proof_is_watched_on_after_a_clock_that_was_ahead_for_a_moment(make):
+    clock = Clock(100)
+    setup = make(principal(expires_at=200.0), clock)
+    setup.service.events.put_nowait(edge(MINE))
+    events = setup.guard.follow(MINE, None)
+    await anext(events)
+    clock.now = 300  # while the subscriber takes its message
+    await asyncio.sleep(1.2)
+    clock.now = 100
+    waiting = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0.1)
+
+    clock.now = 250
+
+    with pytest.raises(Unauthenticated, match="expired"):
+        await asyncio.wait_for(waiting, 3)

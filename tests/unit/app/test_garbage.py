@@ -178,6 +178,39 @@ def test_when_a_crowd_has_gone_everything_is_looked_at_once_more(monkeypatch: py
     assert 600 <= moment < 1_000
 
 
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(("more", "looks_then"), [(90, []), (150, [60])])
+def test_more_memory_than_the_connections_explain_is_looked_into_at_once(
+    more: int, looks_then: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    everything: list[float] = []
+
+    async def scenario() -> None:
+        now = asyncio.get_running_loop().time
+        monkeypatch.setattr(gc, "get_count", lambda: (0, 0, garbage._OLDER))
+        monkeypatch.setattr(garbage, "set_aside", lambda: None)
+        monkeypatch.setattr(garbage, "look_at_everything", lambda: everything.append(now()))
+
+        def connections() -> int:
+            return 0 if now() < 2 else 10_000
+
+        def memory() -> int:
+            crowd = connections() * garbage._BYTES_PER_CONNECTION
+            return 100 * MIB + crowd + (more * MIB if now() > 30 else 0)
+
+        with collecting(connections, clock=lambda: 0.0, memory=memory):
+            await asyncio.sleep(250)
+
+    run(scenario)
+    assert [round(moment) for moment in everything] == looks_then
+
+
+def test_the_memory_in_use_is_told():
+    assert garbage.bytes_in_use() > 10 * MIB
+
+
 def test_nothing_is_looked_at_while_little_has_happened(monkeypatch: pytest.MonkeyPatch):
     async def scenario() -> None:
         monkeypatch.setattr(gc, "get_count", lambda: (0, 0, garbage._OLDER - 1))
