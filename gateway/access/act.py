@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,9 +47,7 @@ class Caller:
 
     def act(self, action: Action, patient_id: str | None = None, *, file_id: str | None = None) -> Act:
         """Begin something."""
-        who = self.audit.name_of(self.principal, self.instance)
-        entry = Entry(who, action, OK, self.instance, patient_id, file_id, self.request_id)
-        return Act(self, entry)
+        return Act(self, action, patient_id, file_id)
 
 
 class Act:
@@ -60,15 +57,16 @@ class Act:
     those of whom something is shown, where the caller named none.
     """
 
-    def __init__(self, caller: Caller, entry: Entry) -> None:
+    def __init__(self, caller: Caller, action: Action, patient_id: str | None, file_id: str | None) -> None:
         self._caller = caller
+        self._action = action
+        self._file_id = file_id
         self._denied = False
-        self.patient_id = entry.patient_id
+        self.patient_id = patient_id
         self.count = 0
         self.patients: tuple[str, ...] = ()
         self.outcome = OK
         self.shows = True
-        self._entry = entry
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,19 +111,24 @@ class Act:
         Raises:
             Overloaded: it went well, and cannot be written down.
         """
-        if not self._caller.audit.is_kept:
+        caller = self._caller
+        if not caller.audit.is_kept:
             return
-        entry = dataclasses.replace(
-            self._entry,
-            patient_id=self.patient_id,
-            outcome=self._outcome(error),
+        entry = Entry(
+            caller.audit.name_of(caller.principal, caller.instance),
+            self._action,
+            self._outcome(error),
+            caller.instance,
+            self.patient_id,
+            self._file_id,
+            caller.request_id,
             count=0 if error is not None else self.count,
             shown=() if error is not None else self.patients,
         )
         if error is None and self.shows:
-            await self._caller.audit.record(entry)
+            await caller.audit.record(entry)
         else:
-            self._caller.audit.note(entry)
+            caller.audit.note(entry)
 
     def _outcome(self, error: BaseException | None) -> str:
         return DENIED if self._denied else self.outcome if error is None else outcome_of(error)

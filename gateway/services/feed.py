@@ -25,6 +25,7 @@ from gateway.domain.ports import Source
 from gateway.domain.scan import Ask, Placed
 from gateway.domain.target import Position
 from gateway.services.bell import Bell
+from gateway.services.conversations import position
 from gateway.services.shared_walks import BATCH, GOES_ROUND_SECONDS, SharedWalks
 
 _LOOKS_AFTER_A_WAKE = (0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -61,6 +62,7 @@ class Feed:
         self._bell = Bell()
         self._newest_place: Position | None = None
         self._edges: dict[Placed, Edge] = {}
+        self._places: dict[Placed, Position] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -103,11 +105,22 @@ class Feed:
         known = self._edges.get(placed)
         if known is None:
             if not self._edges:
-                asyncio.get_running_loop().call_later(GOES_ROUND_SECONDS, self._edges.clear)
+                asyncio.get_running_loop().call_later(GOES_ROUND_SECONDS, self._forget)
             elif len(self._edges) >= BATCH:
-                self._edges.clear()
+                self._forget()
             known = self._edges[placed] = make()
         return known
+
+    def place(self, placed: Placed) -> Position:
+        """Give the place of a message that goes round, made once as well."""
+        known = self._places.get(placed)
+        if known is None:
+            known = self._places[placed] = position(placed)
+        return known
+
+    def _forget(self) -> None:
+        self._edges.clear()
+        self._places.clear()
 
     def news(self, tick: int, place: Position | None) -> Awaitable[None]:
         """Wait, at the newest message, until the conversation moves on from a tick."""

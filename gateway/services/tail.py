@@ -109,7 +109,7 @@ class Tail:
                     raise RefetchRequired(_refetch(self._max_replay))
                 lagging += 1
                 self._remember(placed.message)
-                place.position, place.listed, self._held_until = position(placed), True, None
+                place.position, place.listed, self._held_until = feed.place(placed), True, None
                 yield placed
             if found.messages:
                 after_lag, anew = _RETRY_SECONDS, False
