@@ -96,10 +96,10 @@ class _Expiry:
             async with waiting:
                 self._waiting = waiting
                 edge = await anext(edges, None)
-        except Exception:
+        except Exception:  # of any kind: once the proof has ended, nothing else is told
             if waiting.expired():
                 raise Unauthenticated(EXPIRED) from None
-            self._caller.check_expiry()  # after the end nothing else is told
+            self._caller.check_expiry()
             raise
         finally:
             self._waiting = None
