@@ -63,6 +63,7 @@ class Feed:
         self._newest_place: Position | None = None
         self._edges: dict[Placed, Edge] = {}
         self._places: dict[Placed, Position] = {}
+        self._round: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -75,6 +76,8 @@ class Feed:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        if self._round is not None:
+            self._round.cancel()
         await self.walks.stop()
 
     def wake(self, sent: str | None = None) -> None:
@@ -105,7 +108,7 @@ class Feed:
         known = self._edges.get(placed)
         if known is None:
             if not self._edges:
-                asyncio.get_running_loop().call_later(GOES_ROUND_SECONDS, self._forget)
+                self._round = asyncio.get_running_loop().call_later(GOES_ROUND_SECONDS, self._forget)
             elif len(self._edges) >= BATCH:
                 self._forget()
             known = self._edges[placed] = make()
