@@ -1,4 +1,4 @@
-"""When Python looks for circles of garbage, and among what: never for long while thousands are connected.
+"""When Python looks for circles of garbage, and among what: seldom while thousands are connected.
 
 What the gateway makes is freed as it is let go of; circles are left behind by errors here and there, and by
 libraries. Nearly all of them are found while they are young. A look at everything that lives takes 0.25 ms
