@@ -13,6 +13,7 @@ import typer
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.app import build, serving
+from gateway.app.garbage import Collector
 from gateway.app.starting import check_audit_file
 from gateway.graphql import export
 from gateway.sandbox import SandboxConfig, WebhookTarget, create_sandbox
@@ -50,7 +51,9 @@ def dev(
     _say(_welcome(url, sandbox_url))
     upstream = create_sandbox(SandboxConfig(webhooks=hooks))
     gateway = _or_exit(lambda: build(settings))
-    server = serving.GatewayServer(serving.configure(gateway.web), on_stop=gateway.drain)
+    server = serving.GatewayServer(
+        serving.configure(gateway.web), on_stop=gateway.drain, collector=gateway.collector
+    )
     companion = serving.Companion(serving.configure(upstream, HttpToolsProtocol))
     serving.run_beside(server, listener, companion, sandbox_listener)
 
@@ -70,7 +73,8 @@ def sandbox(
     _say(f"Welkin sandbox: v1 below {url}/v1, v2 below {url}/v2, control below {url}/control")
     hooks = _webhooks(gateway.rstrip("/"), development(0, url, {})) if gateway else ()
     app = create_sandbox(SandboxConfig(webhooks=hooks))
-    serving.run(serving.GatewayServer(serving.configure(app, HttpToolsProtocol)), listener)
+    server = serving.GatewayServer(serving.configure(app, HttpToolsProtocol), collector=Collector())
+    serving.run(server, listener)
 
 
 @main.command()
@@ -84,7 +88,10 @@ def serve(
     _or_exit(lambda: check_audit_file(settings))
     gateway = _or_exit(lambda: build(settings))
     server = serving.GatewayServer(
-        serving.configure(gateway.web), on_stop=gateway.drain, drain_seconds=settings.server.drain_seconds
+        serving.configure(gateway.web),
+        on_stop=gateway.drain,
+        drain_seconds=settings.server.drain_seconds,
+        collector=gateway.collector,
     )
     serving.run(server, listener)
 

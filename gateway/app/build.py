@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from gateway.app import metrics
 from gateway.app.entrance import Entrance, build_entrance
+from gateway.app.garbage import Collector
 from gateway.app.instances import Built, build_instance
 from gateway.app.keeping import Keeping
 from gateway.app.readiness import Part, Readiness
@@ -33,6 +34,8 @@ class Gateway:
 
     web: FastAPI
     instances: Mapping[InstanceName, Instance]
+    collector: Collector
+    """To be run by the server; until then it leaves Python's own alone, but for the waking of crowds."""
 
     def drain(self) -> None:
         """End open streams: shutdown begins. Called on the event loop."""
@@ -49,7 +52,10 @@ def build(settings: Settings) -> Gateway:
     entrance = build_entrance(settings)
     keeping = Keeping(settings)
     tokens = Tokens(keeping.shelf())  # shared: two instances may use one API client
-    built = [build_instance(each, settings, keeping, tokens) for each in settings.instances]
+    collector = Collector()
+    built = [
+        build_instance(each, settings, keeping, tokens, collector.undisturbed) for each in settings.instances
+    ]
     readiness = _readiness(built, keeping, entrance)
     web = _web(settings, built, entrance, readiness, _registry(built, keeping, entrance))
     instances = {each.instance.name: each.instance for each in built}
@@ -67,7 +73,7 @@ def build(settings: Settings) -> Gateway:
             await entrance.aclose()
 
     web.router.lifespan_context = lifespan
-    return Gateway(web, instances)
+    return Gateway(web, instances, collector)
 
 
 def _web(

@@ -7,8 +7,9 @@ begins one whenever a quarter of all objects is new, which a crowd that comes ma
 
 So with more than a few connections what has lived for a while is *set aside*, where no look goes; and a look
 at everything, to find circles among that, is made at most every five minutes, and more seldom the longer it
-takes; sooner where more memory is in use than the connections explain. With a few, all but what start-up made
-is looked at whenever there may be something to find.
+takes; sooner where more memory is in use than the connections explain. While a crowd is told of an event
+there is no look at all. With a few, all but what start-up made is looked at whenever there may be something
+to find.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import asyncio
 import gc
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 _STATM = Path("/proc/self/statm")
@@ -78,37 +80,66 @@ def bytes_in_use() -> int:
         return 0
 
 
-async def collect_in_time(
-    connections: Callable[[], int],
-    clock: Callable[[], float] = time.perf_counter,
-    memory: Callable[[], int] = bytes_in_use,
-) -> None:
-    """Collect garbage, without end. ``connections`` tells how many are open."""
+class Collector:
+    """Python's collector; a process has one. ``clock`` in seconds, ``memory`` in bytes."""
 
-    def measured(look: Callable[[], object]) -> float:
-        began = clock()
-        look()
-        return clock() - began
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, memory: Callable[[], int] = bytes_in_use
+    ) -> None:
+        self._clock = clock
+        self._memory = memory
+        self._crowds = 0
+        self._is_aside = False
 
-    def unexplained() -> int:
-        return memory() - count * _BYTES_PER_CONNECTION
+    @contextmanager
+    def undisturbed(self, listeners: int) -> Generator[None]:
+        """Look at nothing while so many are told of something, and set aside what they are left with.
 
-    now = asyncio.get_running_loop().time
-    count = connections()
-    usual = unexplained()
-    last, each, due, is_aside = now(), _SECONDS_PER_CONNECTION, 0.0, False
-    while True:
-        await asyncio.sleep(1.0)
+        Each is left with ten objects in which it waits for the next time: a look at them finds nothing.
+        """
+        if listeners <= _FEW:
+            yield
+            return
+        if self._crowds == 0:
+            gc.collect(1)  # what is garbage by now is not set aside with the rest
+            gc.disable()
+        self._crowds += 1
+        try:
+            yield
+        finally:
+            self._crowds -= 1
+            if self._crowds == 0:
+                gc.enable()
+                gc.freeze()
+                self._is_aside = True
+
+    async def run(self, connections: Callable[[], int]) -> None:
+        """Collect garbage, without end. ``connections`` tells how many are open."""
+
+        def unexplained() -> int:
+            return self._memory() - count * _BYTES_PER_CONNECTION
+
+        now = asyncio.get_running_loop().time
         count = connections()
-        if gc.get_count()[2] >= _OLDER:
-            if count > _FEW:
-                set_aside()
-                is_aside = True
-            elif now() >= due:
-                due = now() + max(_SECONDS_OF_FEW, _SHARE_OF_FEW * measured(gc.collect))
-        size = count + _REST
-        since = now() - last
-        much = since >= _SECONDS_AT_LEAST and unexplained() > usual + _UNEXPLAINED_BYTES
-        if is_aside and (much or since >= max(_SECONDS, _SHARE * each * size)):
-            each = measured(look_at_everything) / size
-            last, is_aside, usual = now(), count > _FEW, unexplained()
+        usual = unexplained()
+        last, each, due = now(), _SECONDS_PER_CONNECTION, 0.0
+        while True:
+            await asyncio.sleep(1.0)
+            count = connections()
+            if gc.get_count()[2] >= _OLDER and not self._crowds:
+                if count > _FEW:
+                    set_aside()
+                    self._is_aside = True
+                elif now() >= due:
+                    due = now() + max(_SECONDS_OF_FEW, _SHARE_OF_FEW * self._measured(gc.collect))
+            size = count + _REST
+            since = now() - last
+            much = since >= _SECONDS_AT_LEAST and unexplained() > usual + _UNEXPLAINED_BYTES
+            if self._is_aside and (much or since >= max(_SECONDS, _SHARE * each * size)):
+                each = self._measured(look_at_everything) / size
+                last, self._is_aside, usual = now(), count > _FEW, unexplained()
+
+    def _measured(self, look: Callable[[], object]) -> float:
+        began = self._clock()
+        look()
+        return self._clock() - began

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway.app.keeping import Keeping
 from gateway.domain.cursor import CursorKeys
 from gateway.domain.model import InstanceName
+from gateway.services.bell import Undisturbed
 from gateway.services.instance import Instance
 from gateway.settings import InstanceSettings, Settings
 from gateway.store.reads import SharedReads
@@ -35,7 +36,9 @@ class Built:
         await self.welkin.aclose()
 
 
-def build_instance(chosen: InstanceSettings, settings: Settings, keeping: Keeping, tokens: Tokens) -> Built:
+def build_instance(
+    chosen: InstanceSettings, settings: Settings, keeping: Keeping, tokens: Tokens, undisturbed: Undisturbed
+) -> Built:
     """Build an instance. Nothing is asked of the network yet."""
     name = InstanceName(chosen.tenant, chosen.instance)
     welkin = _build_welkin(chosen, tokens)
@@ -52,6 +55,7 @@ def build_instance(chosen: InstanceSettings, settings: Settings, keeping: Keepin
         deadline=chosen.timeout_seconds,
         reconcile_seconds=chosen.reconcile_seconds,
         wakes=keeping.wakes,
+        undisturbed=undisturbed,
     )
     entry = InstanceEntry(instance, _webhook_credentials(chosen), event_signature=_signature(chosen))
     return Built(instance, welkin, shared, entry)

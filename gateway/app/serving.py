@@ -61,9 +61,14 @@ class GatewayServer(uvicorn.Server):
     """uvicorn, with an ordered end that is never longer than it may be."""
 
     def __init__(
-        self, config: uvicorn.Config, on_stop: Callable[[], None] | None = None, drain_seconds: float = 0.0
+        self,
+        config: uvicorn.Config,
+        on_stop: Callable[[], None] | None = None,
+        drain_seconds: float = 0.0,
+        collector: garbage.Collector | None = None,
     ) -> None:
         super().__init__(config)
+        self._collector = collector
         self._on_stop = on_stop
         self._drain_seconds = drain_seconds
         self._signalled = False
@@ -96,11 +101,12 @@ class GatewayServer(uvicorn.Server):
             signal.signal(signal.SIGHUP, before)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then have garbage collected at other times than Python would."""
+        """Start, then have garbage collected at other times than Python would, by whoever is given for it."""
         await super().startup(sockets)
-        garbage.prepare()
-        open_now = self.server_state.connections
-        self._collecting = asyncio.create_task(garbage.collect_in_time(lambda: len(open_now)))
+        if self._collector is not None:
+            garbage.prepare()
+            open_now = self.server_state.connections
+            self._collecting = asyncio.create_task(self._collector.run(lambda: len(open_now)))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End everything, in order and in time."""

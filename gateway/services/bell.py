@@ -7,7 +7,12 @@ they make on the way would lie about by the hundred thousand, where Python's col
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import TypeAlias
+
+Undisturbed: TypeAlias = Callable[[int], AbstractContextManager[None]]
+"""Keeps away what would stop everybody again and again while so many are woken."""
 
 _AT_A_TIME = 100
 """Listeners woken in one round: some 5 ms in which nobody else is served."""
@@ -16,7 +21,8 @@ _AT_A_TIME = 100
 class Bell:
     """Who waits, and how to wake them."""
 
-    def __init__(self) -> None:
+    def __init__(self, undisturbed: Undisturbed = nullcontext) -> None:
+        self._undisturbed = undisturbed
         self._waiting: dict[asyncio.Future[None], None] = {}  # a set that knows who came first
 
     @property
@@ -41,8 +47,9 @@ class Bell:
     async def ring(self) -> None:
         """Wake all who wait, those first who came first; who comes meanwhile waits for the next time."""
         waiting, self._waiting = self._waiting, {}
-        for number, waiter in enumerate(waiting, 1):
-            if not waiter.done():
-                waiter.set_result(None)
-            if number % _AT_A_TIME == 0:
-                await asyncio.sleep(0)
+        with self._undisturbed(len(waiting)):
+            for number, waiter in enumerate(waiting, 1):
+                if not waiter.done():
+                    waiter.set_result(None)
+                if number % _AT_A_TIME == 0:
+                    await asyncio.sleep(0)

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from contextvars import Context
 from datetime import datetime
 
@@ -24,7 +24,7 @@ from gateway.domain.pages import Newest
 from gateway.domain.ports import Source
 from gateway.domain.scan import Ask, Placed
 from gateway.domain.target import Position
-from gateway.services.bell import Bell
+from gateway.services.bell import Bell, Undisturbed
 from gateway.services.conversations import position
 from gateway.services.shared_walks import BATCH, GOES_ROUND_SECONDS, SharedWalks
 
@@ -47,7 +47,14 @@ _log = logging.getLogger(__name__)
 class Feed:
     """Watches one conversation while it has listeners."""
 
-    def __init__(self, source: Source, *, reconcile_seconds: float, deadline: float) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        reconcile_seconds: float,
+        deadline: float,
+        undisturbed: Undisturbed = nullcontext,
+    ) -> None:
         self.listeners = 0
         self.walks = SharedWalks(source, deadline=deadline)
         self._source = source
@@ -59,7 +66,7 @@ class Feed:
         self._looks_left: list[float] = []
         self._woken = asyncio.Event()  # by what no look has begun after
         self._held_until = 0.0
-        self._bell = Bell()
+        self._bell = Bell(undisturbed)
         self._newest_place: Position | None = None
         self._edges: dict[Placed, Edge] = {}
         self._places: dict[Placed, Position] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 
 from gateway.domain.connection import Connection, Edge, Filter, Hits, Patients, Window
@@ -14,6 +14,7 @@ from gateway.domain.errors import NotFound, Unsupported, UpstreamTimeout
 from gateway.domain.identity import check_upstream_id
 from gateway.domain.model import ApiVersion, Capability, InstanceName, PatientRecord
 from gateway.domain.ports import FileStream, Reads, Sends, Wakes, Welkin
+from gateway.services.bell import Undisturbed
 from gateway.services.conversations import Conversations
 from gateway.services.live import Live
 from gateway.services.patients import PatientList
@@ -27,7 +28,8 @@ class Instance:
 
     ``deadline`` (seconds) bounds each operation over all its upstream reads; ``reconcile_seconds``
     is how often a conversation with listeners is looked at even if no webhook comes. ``wakes`` is told
-    of every change that this process heard of first: by a webhook, or by a send of its own.
+    of every change that this process heard of first: by a webhook, or by a send of its own. ``undisturbed``
+    is entered while many listeners are woken.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Instance:
         deadline: float,
         reconcile_seconds: float,
         wakes: Wakes | None = None,
+        undisturbed: Undisturbed = nullcontext,
     ) -> None:
         self._name = name
         self._welkin = welkin
@@ -57,6 +60,7 @@ class Instance:
             reconcile_seconds=reconcile_seconds,
             deadline=deadline,
             told=None if wakes is None else partial(wakes.conversation, name),
+            undisturbed=undisturbed,
         )
         self._search = Search(
             name, welkin, reads, self._conversations, keys=cursor_keys, seal=seal, deadline=deadline

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from functools import partial
 
 from gateway.domain import paging
@@ -19,6 +19,7 @@ from gateway.domain.paging import Bounds
 from gateway.domain.ports import Reads, Source
 from gateway.domain.scan import Placed
 from gateway.domain.target import Position
+from gateway.services.bell import Undisturbed
 from gateway.services.conversations import Conversations, position
 from gateway.services.feed import Feed
 from gateway.services.tail import Place, Tail
@@ -31,7 +32,8 @@ MAX_REPLAY = 10_000
 class Live:
     """The feeds of one instance. Seconds: ``reconcile_seconds`` between looks without a webhook.
 
-    ``told`` hears of every conversation that this process was the first to hear of.
+    ``told`` hears of every conversation that this process was the first to hear of. ``undisturbed`` is
+    entered while many are woken.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Live:
         deadline: float,
         max_replay: int = MAX_REPLAY,
         told: Callable[[str], None] | None = None,
+        undisturbed: Undisturbed = nullcontext,
     ) -> None:
         self._conversations = conversations
         self._reads = reads
@@ -50,6 +53,7 @@ class Live:
         self._deadline = deadline
         self._max_replay = max_replay
         self._told = told
+        self._undisturbed = undisturbed
         self._feeds: dict[str, dict[str, Feed]] = {}  # by patient, then by what opens the conversation
 
     @property
@@ -160,7 +164,12 @@ class Live:
         feeds = self._feeds.setdefault(patient_id, {})
         feed = feeds.get(key)
         if feed is None:
-            feed = Feed(source, reconcile_seconds=self._reconcile, deadline=self._deadline)
+            feed = Feed(
+                source,
+                reconcile_seconds=self._reconcile,
+                deadline=self._deadline,
+                undisturbed=self._undisturbed,
+            )
             feeds[key] = feed
             feed.start()
         feed.listeners += 1

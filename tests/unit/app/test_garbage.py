@@ -14,6 +14,7 @@ import async_solipsism
 import pytest
 
 from gateway.app import garbage
+from gateway.app.garbage import Collector
 
 
 class Cycle:
@@ -44,9 +45,10 @@ def run(scenario) -> None:
 
 
 @contextmanager
-def collecting(connections: Callable[[], int] = lambda: 0, **clock: Any) -> Iterator[None]:
-    task = asyncio.create_task(garbage.collect_in_time(connections, **clock))
-    yield
+def collecting(connections: Callable[[], int] = lambda: 0, **clock: Any) -> Iterator[Collector]:
+    collector = Collector(**clock)
+    task = asyncio.create_task(collector.run(connections))
+    yield collector
     assert not task.done()
     task.cancel()
 
@@ -113,6 +115,51 @@ def test_what_has_lived_for_a_while_is_set_aside_but_no_garbage_is():
 
     gc.collect()
     run(scenario)
+
+
+@pytest.mark.usefixtures("collector")
+def test_nothing_is_looked_at_while_a_crowd_is_told_and_all_of_it_later():
+    async def scenario() -> None:
+        with collecting(lambda: MANY) as collector:
+            await asyncio.sleep(0.5)
+            Cycle()
+            looks: list[str] = []
+            gc.callbacks.append(watch := lambda phase, _info: looks.append(phase))
+            with collector.undisturbed(MANY):
+                assert Cycle.alive == 0  # what was garbage before is not set aside with the rest
+                looks.clear()
+                with collector.undisturbed(MANY):  # of two conversations at once
+                    Cycle()
+                kept = [[] for _ in range(10 * garbage._THRESHOLDS[0])]
+                await asyncio.sleep(1.5)
+                assert (looks, len(kept)) == ([], 10 * garbage._THRESHOLDS[0])
+            gc.callbacks.remove(watch)
+            assert gc.isenabled()
+            assert gc.get_freeze_count() > 10_000
+            gc.collect()
+            assert Cycle.alive == 1
+            await asyncio.sleep(garbage._SECONDS + 1)
+
+            assert Cycle.alive == 0
+
+    gc.collect()
+    gc.unfreeze()
+    run(scenario)
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_few_are_told_with_looks_as_usual():
+    with Collector().undisturbed(garbage._FEW):
+        assert gc.isenabled()
+
+
+@pytest.mark.usefixtures("collector")
+def test_what_fails_while_a_crowd_is_told_leaves_the_collector_on():
+    telling = Collector().undisturbed(MANY)
+    telling.__enter__()
+    assert not gc.isenabled()
+    telling.__exit__(OSError, OSError(), None)
+    assert gc.isenabled()
 
 
 @dataclass
