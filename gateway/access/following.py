@@ -11,7 +11,7 @@ from contextlib import aclosing
 
 from gateway.access.act import EXPIRED, Caller, outcome_of, unknown_patient
 from gateway.access.audit import OK, Action
-from gateway.domain.access import Scope
+from gateway.domain.access import Scope, check_patient
 from gateway.domain.connection import Edge
 from gateway.domain.errors import Unauthenticated
 
@@ -42,7 +42,11 @@ async def follow(
             async with aclosing(edges):
                 async for edge in edges:
                     patient_id = edge.message.patient_id
-                    await _write_down(caller, patient_id)
+                    if caller.audit.is_kept:
+                        await _write_down(caller, patient_id)
+                    else:
+                        check_patient(caller.principal, patient_id)
+                    caller.check_expiry()  # to write it down may have taken a moment
                     delivered += 1
                     yield edge
     except (GeneratorExit, asyncio.CancelledError):
@@ -60,8 +64,6 @@ async def _write_down(caller: Caller, patient_id: str) -> None:
     async with caller.act(Action.EVENT, patient_id) as event:
         event.ask_patient(patient_id)
         event.count = 1
-    # That may have taken a moment.
-    caller.check_expiry()
 
 
 async def _until_expiry(caller: Caller, edges: AsyncGenerator[Edge]) -> AsyncGenerator[Edge]:

@@ -100,9 +100,7 @@ class Collector:
         if listeners <= _FEW:
             yield
             return
-        if self._crowds == 0:
-            gc.collect(1)  # what is garbage by now is not set aside with the rest
-            gc.disable()
+        gc.disable()
         self._crowds += 1
         try:
             yield

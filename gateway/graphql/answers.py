@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -27,9 +28,10 @@ class Answer:
     cursor: str | None = None
 
     @property
-    def codes(self) -> list[str]:
+    def codes(self) -> Sequence[str]:
         """The codes of the errors inside."""
-        return [error["extensions"]["code"] for error in self.body.get("errors", ())]
+        errors = self.body.get("errors")
+        return [error["extensions"]["code"] for error in errors] if errors else ()
 
 
 def answer_of(result: ExecutionResult | StrawberryResult, request_id: str) -> Answer:

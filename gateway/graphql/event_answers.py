@@ -8,10 +8,11 @@ is read, checked and written down for each of them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, Generic, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from graphql import (
     DocumentNode,
@@ -37,9 +38,12 @@ MAX_KEPT = 256
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Asked:
-    """What a subscription asks of each event; ``values`` are the variables that it is shown by."""
+    """What a subscription asks of each event; one and the same for all who ask the same.
+
+    ``values`` are the variables that it is shown by.
+    """
 
     instance: InstanceName
     text: str
@@ -53,6 +57,15 @@ class EventAnswers(Generic[T]):
     def __init__(self, most: int = MAX_KEPT) -> None:
         self._most = most
         self._kept: OrderedDict[tuple[Asked, Edge], T] = OrderedDict()
+        self._asked: WeakValueDictionary[tuple[Hashable, ...], Asked] = WeakValueDictionary()
+
+    def asked(self, instance: InstanceName, text: str, operation_name: str | None, values: str) -> Asked:
+        """Give what is asked; nothing is kept of it once nobody asks it any more."""
+        key = (instance, text, operation_name, values)
+        known = self._asked.get(key)
+        if known is None:
+            known = self._asked[key] = Asked(*key)
+        return known
 
     def find(self, asked: Asked, event: Edge) -> T | None:
         """Give the answer that was kept."""

@@ -14,7 +14,6 @@ from gateway.graphql.context import Context
 from gateway.graphql.cost import cost_of
 from gateway.graphql.documents import Documents, Refused
 from gateway.graphql.errors import logger, show_error
-from gateway.graphql.event_answers import Asked
 from gateway.graphql.following import Follower
 from gateway.graphql.limits import Limits, check_cost
 from gateway.graphql.patient import show_patient
@@ -137,7 +136,7 @@ class Executor:
         request = operation.request
         given = (request.variables or {}).items()
         values = sorted((name, value) for name, value in given if name in operation.variables_shown)
-        asked = Asked(service.name, operation.text, request.operation_name, repr(values))
+        asked = self._follower.asked(service.name, operation.text, request.operation_name, repr(values))
         return self._follower.follow(operation.document, request.variables, asked, context)
 
 

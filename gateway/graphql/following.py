@@ -32,6 +32,7 @@ class Follower:
         self._core = core
         self._report = report
         self._answers: EventAnswers[Answer] = EventAnswers()
+        self.asked = self._answers.asked
 
     async def follow(
         self, document: DocumentNode, variables: JsonObject | None, asked: Asked, context: Context
@@ -56,7 +57,10 @@ class Follower:
         async with aclosing(cast("AsyncGenerator[object]", events)) as payloads:
             try:
                 async for payload in payloads:
-                    answer = await self._answer(executor, payload, asked, context)
+                    event = context.event
+                    answer = None if event is None else self._answers.find(asked, event)
+                    if answer is None:
+                        answer = await self._answer(executor, payload, asked, context)
                     yield answer
                     if answer.final:
                         return
@@ -67,9 +71,6 @@ class Follower:
         self, executor: Executor[Any], payload: object, asked: Asked, context: Context
     ) -> Answer:
         event = context.event
-        known = None if event is None else self._answers.find(asked, event)
-        if known is not None:
-            return known
         stale = staleness.watch()
         result, is_pure = await show_event(executor, payload)
         if result.errors:

@@ -44,13 +44,14 @@ class Subscription:
         after: After = None,
     ) -> AsyncGenerator[MessageEdge]:
         """Follow one conversation."""
-        service = info.context.service
-        after = info.context.resume_after or after
+        context, service = info.context, info.context.service
+        after = context.resume_after or after
+        instance = service.name
         tail = service.follow(check_upstream_id(patient_id, "patientId"), after)
         async with aclosing(tail):
             async for edge in tail:
-                info.context.start_event(edge)
-                yield _dressed(service.name, edge, through_token=False)
+                context.start_event(edge)
+                yield _dressed(instance, edge, through_token=False)
 
     @strawberry.subscription(
         description="As `messageAdded`, for the conversation that a secure patient chat token opens; "
@@ -60,10 +61,11 @@ class Subscription:
         self, info: Info, token: Token, after: After = None
     ) -> AsyncGenerator[MessageEdge]:
         """Follow the conversation behind a token."""
-        service = info.context.service
-        after = info.context.resume_after or after
+        context, service = info.context, info.context.service
+        after = context.resume_after or after
+        instance = service.name
         tail = service.follow_portal(check_token(token), after)
         async with aclosing(tail):
             async for edge in tail:
-                info.context.start_event(edge)
-                yield _dressed(service.name, edge, through_token=True)
+                context.start_event(edge)
+                yield _dressed(instance, edge, through_token=True)

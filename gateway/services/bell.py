@@ -30,19 +30,25 @@ class Bell:
         """How many wait."""
         return len(self._waiting)
 
-    async def wait(self, at_most: float | None = None) -> None:
-        """Wait until it is rung, or the time (seconds) is up."""
+    def next(self) -> asyncio.Future[None]:
+        """Give what is done when it is rung. Whoever waits for it has to ``leave`` then, however it ends."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiting[waiter] = None
+        return waiter
+
+    def leave(self, waiter: asyncio.Future[None]) -> None:
+        """Wait no longer."""
+        self._waiting.pop(waiter, None)
+
+    async def wait(self, at_most: float) -> None:
+        """Wait until it is rung, or the time (seconds) is up."""
+        waiter = self.next()
         try:
-            if at_most is None:  # the usual case, of thousands at once: no timer for each
-                await waiter
-            else:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(at_most):
-                        await waiter
+            with suppress(TimeoutError):
+                async with asyncio.timeout(at_most):
+                    await waiter
         finally:
-            self._waiting.pop(waiter, None)
+            self.leave(waiter)
 
     async def ring(self) -> None:
         """Wake all who wait, those first who came first; who comes meanwhile waits for the next time."""

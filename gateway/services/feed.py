@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from contextvars import Context
 from datetime import datetime
+from typing import NamedTuple
 
 from gateway.domain.connection import Edge
 from gateway.domain.errors import GatewayError, Overloaded, UpstreamError, UpstreamRateLimited
@@ -44,6 +45,13 @@ it asked for, and a feed that waited longer would leave its listeners without ne
 _log = logging.getLogger(__name__)
 
 
+class Event(NamedTuple):
+    """A message as listeners get it, and where they stand then."""
+
+    place: Position
+    edge: Edge
+
+
 class Feed:
     """Watches one conversation while it has listeners."""
 
@@ -68,8 +76,7 @@ class Feed:
         self._held_until = 0.0
         self._bell = Bell(undisturbed)
         self._newest_place: Position | None = None
-        self._edges: dict[Placed, Edge] = {}
-        self._places: dict[Placed, Position] = {}
+        self._events: dict[Placed, Event] = {}
         self._round: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -110,34 +117,32 @@ class Feed:
         """The id of the newest message at the last look; "" where none was shown, None before the first."""
         return self._head
 
-    def edge(self, placed: Placed, make: Callable[[], Edge]) -> Edge:
-        """Give the edge of a message, made once for all who get it now."""
-        known = self._edges.get(placed)
+    def event(self, placed: Placed, make: Callable[[Placed], Edge]) -> Event:
+        """Give what a message is to listeners, made once for all who get it now."""
+        known = self._events.get(placed)
         if known is None:
-            if not self._edges:
-                self._round = asyncio.get_running_loop().call_later(GOES_ROUND_SECONDS, self._forget)
-            elif len(self._edges) >= BATCH:
-                self._forget()
-            known = self._edges[placed] = make()
+            if not self._events:
+                self._round = asyncio.get_running_loop().call_later(GOES_ROUND_SECONDS, self._events.clear)
+            elif len(self._events) >= BATCH:
+                self._events.clear()
+            known = self._events[placed] = Event(position(placed), make(placed))
         return known
 
-    def place(self, placed: Placed) -> Position:
-        """Give the place of a message that goes round, made once as well."""
-        known = self._places.get(placed)
-        if known is None:
-            known = self._places[placed] = position(placed)
-        return known
+    def news(self, tick: int, place: Position | None) -> asyncio.Future[None]:
+        """Wait, at the newest message, until the conversation moves on from a tick; then ``leave``.
 
-    def _forget(self) -> None:
-        self._edges.clear()
-        self._places.clear()
+        No coroutine: thousands wait here, and each has to be gone through when it is woken.
+        """
+        waiter = self._bell.next()
+        if self.tick == tick:
+            self._newest_place = place
+        else:
+            waiter.set_result(None)
+        return waiter
 
-    def news(self, tick: int, place: Position | None) -> Awaitable[None]:
-        """Wait, at the newest message, until the conversation moves on from a tick."""
-        if self.tick != tick:
-            return asyncio.sleep(0)
-        self._newest_place = place
-        return self._bell.wait()
+    def leave(self, waiter: asyncio.Future[None]) -> None:
+        """Wait no longer."""
+        self._bell.leave(waiter)
 
     async def beyond(self, tick: int, at_most: float) -> None:
         """Wait until the conversation moves on from a tick, or the time (seconds) is up."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, nullcontext
-from functools import partial
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from gateway.domain import paging
 from gateway.domain.connection import Edge, Filter
@@ -22,7 +21,7 @@ from gateway.domain.target import Position
 from gateway.services.bell import Undisturbed
 from gateway.services.conversations import Conversations, position
 from gateway.services.feed import Feed
-from gateway.services.tail import Place, Tail
+from gateway.services.tail import Listener, Place, follow
 from gateway.services.walking import drive
 
 MAX_REPLAY = 10_000
@@ -80,7 +79,7 @@ class Live:
             for feed in feeds.values():
                 feed.look_again()
 
-    async def follow(self, patient_id: str, after: str | None) -> AsyncGenerator[Edge]:
+    def follow(self, patient_id: str, after: str | None) -> AsyncGenerator[Edge]:
         """Give every message newer than ``after`` (None: than now), oldest first, each once, without end.
 
         Raises:
@@ -90,19 +89,9 @@ class Live:
             RefetchRequired: too much came since the cursor to be replayed; see ``tail``.
             UpstreamError: Welkin cannot tell where the tail begins; later failures are sat out.
         """
-        cursors = self._conversations.cursors(patient_id)
-        start = None if after is None else cursors.read(after, None)
-        source = self._reads.conversation(patient_id)
-        feed = self._join(patient_id, "", source)
-        try:
-            place = await self._begin(feed, source, start)
-            async with aclosing(self._tail(feed, place).messages()) as tail:
-                async for placed in tail:
-                    yield feed.edge(placed, partial(self._conversations.edge, cursors, placed, Filter()))
-        finally:
-            await self._leave(patient_id, "", feed)
+        return self._follow(self._listening(patient_id, after))
 
-    async def follow_portal(self, token: str, after: str | None) -> AsyncGenerator[Edge]:
+    def follow_portal(self, token: str, after: str | None) -> AsyncGenerator[Edge]:
         """Give every message newer than ``after`` of the conversation that a chat token opens.
 
         Raises:
@@ -112,6 +101,34 @@ class Live:
             RefetchRequired: too much came since the cursor to be replayed; see ``tail``.
             UpstreamError: Welkin cannot tell where the tail begins; later failures are sat out.
         """
+        return self._follow(self._listening_portal(token, after))
+
+    async def aclose(self) -> None:
+        """End every feed."""
+        feeds = [feed for feeds in self._feeds.values() for feed in feeds.values()]
+        self._feeds = {}
+        await asyncio.gather(*(feed.stop() for feed in feeds))
+
+    def _follow(self, opening: AbstractAsyncContextManager[Listener]) -> AsyncGenerator[Edge]:
+        return follow(opening, reconcile_seconds=self._reconcile, max_replay=self._max_replay)
+
+    @asynccontextmanager
+    async def _listening(self, patient_id: str, after: str | None) -> AsyncGenerator[Listener]:
+        cursors = self._conversations.cursors(patient_id)
+        start = None if after is None else cursors.read(after, None)
+        source = self._reads.conversation(patient_id)
+
+        def make(placed: Placed) -> Edge:
+            return self._conversations.edge(cursors, placed, Filter())
+
+        feed = self._join(patient_id, "", source)
+        try:
+            yield Listener(feed, await self._begin(feed, source, start), make)
+        finally:
+            await self._leave(patient_id, "", feed)
+
+    @asynccontextmanager
+    async def _listening_portal(self, token: str, after: str | None) -> AsyncGenerator[Listener]:
         source = self._reads.portal(token)
         newest = await self._newest(source)
         # Whose conversation it is stands in its messages alone; an empty one is woken by the timer.
@@ -121,27 +138,20 @@ class Live:
             if newest is None:
                 raise InvalidCursor("The cursor is not one that this gateway made for this conversation.")
             start = self._conversations.cursors(patient_id).read(after, None)
+
+        def make(placed: Placed) -> Edge:
+            cursors = self._conversations.cursors(placed.message.patient_id)
+            return self._conversations.edge(cursors, placed, Filter())
+
         key = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
         feed = self._join(patient_id, key, source)
         try:
             place = Place(start, listed=start is not None)
             if after is not None:
                 place = await self._begin(feed, source, start)
-            async with aclosing(self._tail(feed, place).messages()) as tail:
-                async for placed in tail:
-                    cursors = self._conversations.cursors(placed.message.patient_id)
-                    yield feed.edge(placed, partial(self._conversations.edge, cursors, placed, Filter()))
+            yield Listener(feed, place, make)
         finally:
             await self._leave(patient_id, key, feed)
-
-    async def aclose(self) -> None:
-        """End every feed."""
-        feeds = [feed for feeds in self._feeds.values() for feed in feeds.values()]
-        self._feeds = {}
-        await asyncio.gather(*(feed.stop() for feed in feeds))
-
-    def _tail(self, feed: Feed, place: Place) -> Tail:
-        return Tail(feed, place, reconcile_seconds=self._reconcile, max_replay=self._max_replay)
 
     async def _begin(self, feed: Feed, source: Source, start: Position | None) -> Place:
         """Find the place to begin at: a cursor's, else the newest message there is now."""

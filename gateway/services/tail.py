@@ -21,16 +21,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from gateway.domain.connection import Edge
 from gateway.domain.errors import Overloaded, RefetchRequired, UpstreamError
 from gateway.domain.model import Message
 from gateway.domain.scan import Placed
 from gateway.domain.target import Position
 from gateway.services.conversations import position
-from gateway.services.feed import LISTED_WITHIN, Feed, a_moment
+from gateway.services.feed import LISTED_WITHIN, Event, Feed, a_moment
 
 _REMEMBERED = 1_000
 """How many delivered ids a listener knows, for the case that a time has to stand in for its place."""
@@ -66,56 +69,52 @@ class _Found:
     unsure: bool
 
 
-class Tail:
-    """One listener. Seconds: ``reconcile_seconds`` between looks without a webhook."""
+class Listener(NamedTuple):
+    """Who listens: to which feed, from where, and how a message becomes an edge to them."""
 
-    def __init__(self, feed: Feed, place: Place, *, reconcile_seconds: float, max_replay: int) -> None:
-        self._feed = feed
-        self._place = place
-        self._reconcile = reconcile_seconds
-        self._max_replay = max_replay
-        self._delivered: deque[str] = deque(maxlen=_REMEMBERED)
-        self._latest: datetime | None = None  # of what was delivered
-        self._held_until: float | None = None  # at this place, by the loop's clock
+    feed: Feed
+    place: Place
+    make: Callable[[Placed], Edge]
 
-    async def messages(self) -> AsyncGenerator[Placed]:
-        """Give every message newer than the place, without end.
 
-        Raises:
-            RefetchRequired: too much came to be replayed; see this module.
-        """
-        feed, place = self._feed, self._place
+async def follow(
+    opening: AbstractAsyncContextManager[Listener], *, reconcile_seconds: float, max_replay: int
+) -> AsyncGenerator[Edge]:
+    """Give every message newer than the listener's place, without end; ``opening`` is entered for as long.
+
+    Seconds: ``reconcile_seconds`` between looks without a webhook.
+
+    Raises:
+        RefetchRequired: too much came to be replayed; see this module.
+    """
+    async with opening as listener:
+        feed, place, make = listener
+        tail = Tail(feed, place, max_replay)
         after_error = after_lag = _RETRY_SECONDS
         anew = False
-        lagging = 0  # messages given since this listener was at the newest
         while True:
             tick = feed.tick
             try:
-                found = await self._read(anew=anew)
+                found = await tail.read(anew=anew)
             except Overloaded:  # the line to Welkin may be full of listeners who were all woken at once
                 await feed.beyond(tick, a_moment())
                 continue
             except UpstreamError:
                 await feed.beyond(tick, after_error)
-                after_error = min(2 * after_error, self._reconcile)
+                after_error = min(2 * after_error, reconcile_seconds)
                 continue
             after_error = _RETRY_SECONDS
-            if found.messages and found.unsure and (left := self._hold()) > 0:
+            if found.messages and found.unsure and (left := tail.hold()) > 0:
                 anew = True
                 await feed.beyond(found.tick, min(left, _RETRY_SECONDS))
                 continue
             for placed in found.messages:
-                if lagging == self._max_replay:
-                    raise RefetchRequired(_refetch(self._max_replay))
-                lagging += 1
-                self._remember(placed.message)
-                place.position, place.listed, self._held_until = feed.place(placed), True, None
-                yield placed
+                yield tail.deliver(placed.message, feed.event(placed, make))
             if found.messages:
                 after_lag, anew = _RETRY_SECONDS, False
                 if found.more:
                     continue
-            lagging = 0
+            tail.lagging = 0
             # The feed saw another newest message than the one this listener stands behind: what
             # this listener read lags, and no tick may come for it. So it looks again itself.
             here = "" if place.position is None else place.position.external_id
@@ -124,12 +123,44 @@ class Tail:
             del found  # thousands wait here: what each holds is what the collector goes through
             if anew:
                 await feed.beyond(tick, after_lag)
-                after_lag = min(2 * after_lag, self._reconcile)
+                after_lag = min(2 * after_lag, reconcile_seconds)
             else:
-                await feed.news(tick, place.position)
+                news = feed.news(tick, place.position)
+                try:
+                    await news
+                finally:
+                    feed.leave(news)
+                    del news
                 after_lag = _RETRY_SECONDS
 
-    async def _read(self, *, anew: bool) -> _Found:
+
+class Tail:
+    """A listener's place, and what was delivered on the way to it."""
+
+    def __init__(self, feed: Feed, place: Place, max_replay: int) -> None:
+        self.lagging = 0  # messages given since this listener was at the newest
+        self._feed = feed
+        self._place = place
+        self._max_replay = max_replay
+        self._delivered: deque[str] = deque(maxlen=_REMEMBERED)
+        self._latest: datetime | None = None  # of what was delivered
+        self._held_until: float | None = None  # at this place, by the loop's clock
+
+    def deliver(self, message: Message, event: Event) -> Edge:
+        """Give a message to the listener, who stands behind it then.
+
+        Raises:
+            RefetchRequired: one more than may be replayed.
+        """
+        if self.lagging == self._max_replay:
+            raise RefetchRequired(_refetch(self._max_replay))
+        self.lagging += 1
+        self._place.position, self._place.listed, self._held_until = event.place, True, None
+        self._delivered.append(message.external_id)
+        self._latest = max(self._latest or message.created_at, message.created_at)
+        return event.edge
+
+    async def read(self, *, anew: bool) -> _Found:
         """Read on from the place, past what is not to be delivered, until something is or the end is there.
 
         What is passed over does not move the place: its message may still be listed, and then counts again.
@@ -154,16 +185,12 @@ class Tail:
             if cut.lost:  # what was passed over is not there any more: from the place again, later
                 return _Found((), True, tick, unsure)
 
-    def _remember(self, message: Message) -> None:
-        self._delivered.append(message.external_id)
-        self._latest = max(self._latest or message.created_at, message.created_at)
-
     def _was_delivered(self, message: Message) -> bool:
         if self._latest is None or message.created_at - self._latest > _SURELY_LATER:
             return False  # without going through a thousand ids for each event
         return message.external_id in self._delivered
 
-    def _hold(self) -> float:
+    def hold(self) -> float:
         """Give how many seconds more the newer messages are held back at this place."""
         now = asyncio.get_running_loop().time()
         if self._held_until is None:

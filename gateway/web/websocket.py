@@ -232,7 +232,9 @@ class Socket:
             # Text, not bytes: bytes would make a binary frame, which the protocol does not know.
             text = encode(message).decode()
             try:
-                await self._in_time({"type": "websocket.send", "text": text})
+                await in_time(
+                    self._transmit({"type": "websocket.send", "text": text}), self._options.send_seconds
+                )
             except TimeoutError:
                 self._stop(TOO_SLOW)
             except OSError:
@@ -250,7 +252,5 @@ class Socket:
         if close in _COUNTED:
             self._metrics.cut("ws", _COUNTED[close])
         with suppress(OSError, TimeoutError):
-            await self._in_time({"type": "websocket.close", "code": close.code, "reason": close.reason})
-
-    async def _in_time(self, message: Message) -> None:
-        await in_time(self._transmit(message), self._options.send_seconds)
+            message = {"type": "websocket.close", "code": close.code, "reason": close.reason}
+            await in_time(self._transmit(message), self._options.send_seconds)

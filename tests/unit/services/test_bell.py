@@ -11,9 +11,17 @@ from tests.unit.services.fakes import run
 MANY = 10 * _AT_A_TIME + 7
 
 
+async def until_rung(bell: Bell) -> None:
+    waiter = bell.next()
+    try:
+        await waiter
+    finally:
+        bell.leave(waiter)
+
+
 async def crowd(bell: Bell, woken: list[int]) -> list[asyncio.Task[None]]:
     async def wait(number: int) -> None:
-        await bell.wait()
+        await until_rung(bell)
         woken.append(number)
 
     tasks = [asyncio.create_task(wait(number)) for number in range(MANY)]
@@ -50,7 +58,7 @@ def test_who_waits_again_while_others_are_woken_waits_for_the_next_time():
 
         async def wait() -> None:
             for _ in range(2):
-                await bell.wait()
+                await until_rung(bell)
                 heard.append(1)
 
         tasks = [asyncio.create_task(wait()) for _ in range(MANY)]
