@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -140,3 +141,38 @@ def test_few_answers_are_kept():
         answers.keep(asked, event, number)
 
     assert [answers.find(asked, event) for event in events] == [None, 1, 2]
+
+
+A_QUESTION = (InstanceName("a", "b"), "text", "Name", "[('x', True)]")
+
+
+def test_who_asks_the_same_asks_one_thing():
+    answers: EventAnswers[int] = EventAnswers()
+
+    assert answers.asked(*A_QUESTION) is answers.asked(*A_QUESTION)
+
+
+@pytest.mark.parametrize(
+    ("place", "other"),
+    [(0, InstanceName("a", "c")), (1, "another text"), (2, None), (3, "[('x', 1)]"), (3, "[('x', 'True')]")],
+)
+def test_who_asks_anything_else_gets_no_answer_of_theirs(place: int, other: object):
+    answers: EventAnswers[int] = EventAnswers()
+    one = answers.asked(*A_QUESTION)
+    question: list[Any] = list(A_QUESTION)
+    question[place] = other
+    answers.keep(one, EDGE, 1)
+
+    assert answers.asked(*question) is not one
+    assert answers.find(answers.asked(*question), EDGE) is None
+    assert answers.find(one, EDGE) == 1
+
+
+def test_nothing_is_kept_of_what_nobody_asks_any_more():
+    answers: EventAnswers[int] = EventAnswers()
+    asked = answers.asked(*A_QUESTION)
+    gone = weakref.ref(asked)
+    del asked
+
+    assert gone() is None
+    assert not answers._asked
