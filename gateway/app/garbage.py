@@ -1,14 +1,15 @@
 """When Python looks for circles of garbage, and among what: seldom while thousands are connected.
 
-What the gateway makes is freed as it is let go of; circles are left behind by errors here and there, and by
-libraries. Nearly all of them are found while they are young. A look at everything that lives takes 0.25 ms
-for each connection, in which nobody is served: with ten thousand subscribers 2.5 s. Left to itself Python
-begins one whenever a quarter of all objects is new, which a crowd that comes makes it do again and again.
+What the gateway makes is freed as it is let go of; circles are left behind by libraries, the most by the
+validation of a document that was not seen before. Nearly all of them are found while they are young. A look
+at everything that lives takes 0.25 ms for each connection, in which nobody is served: with ten thousand
+subscribers 2.5 s. Left to itself Python begins one whenever a quarter of all objects is new, which a crowd
+that comes makes it do again and again.
 
 So with more than a few connections what has lived for a while is *set aside*, where no look goes; and a look
 at everything, to find circles among that, is made at most every five minutes, and more seldom the longer it
-takes; sooner where more memory is in use than the connections explain. While a crowd is told of an event
-there is no look at all. With a few, all but what start-up made is looked at whenever there may be something
+takes; sooner where more memory is in use than the connections explain. A look waits while a crowd is told of
+an event. With a few, all but what start-up made is looked at whenever there may be something
 to find.
 """
 
@@ -42,6 +43,9 @@ _SECONDS, _SHARE = 300.0, 1_000
 
 _SECONDS_PER_CONNECTION = 0.000_25
 """What a look at everything takes, until it has been measured."""
+
+_LONGEST_CROWD = 10
+"""Seconds that a look waits while a crowd is told; several may follow on each other without end."""
 
 _BYTES_PER_CONNECTION = 64 * 1024
 _UNEXPLAINED_BYTES = 100 * 1024 * 1024
@@ -89,27 +93,35 @@ class Collector:
         self._clock = clock
         self._memory = memory
         self._crowds = 0
+        self._was_on = True  # Python's own looks, before the crowds
+        self._has_many = False  # connections
         self._is_aside = False
 
     @contextmanager
     def undisturbed(self, listeners: int) -> Generator[None]:
-        """Look at nothing while so many are told of something, and set aside what they are left with.
+        """Look at nothing while so many are told of something.
 
-        Each is left with ten objects in which it waits for the next time: a look at them finds nothing.
+        Each is left with ten objects in which it waits for the next time: a look at them finds nothing. So
+        with many connections they are set aside unseen, and with them what is young otherwise; circles
+        among that are found by the look at everything.
         """
         if listeners <= _FEW:
             yield
             return
-        gc.disable()
+        if self._crowds == 0:
+            self._was_on = gc.isenabled()
+            gc.disable()
         self._crowds += 1
         try:
             yield
         finally:
             self._crowds -= 1
             if self._crowds == 0:
-                gc.enable()
-                gc.freeze()
-                self._is_aside = True
+                if self._has_many:
+                    gc.freeze()
+                    self._is_aside = True
+                if self._was_on:
+                    gc.enable()
 
     async def run(self, connections: Callable[[], int]) -> None:
         """Collect garbage, without end. ``connections`` tells how many are open."""
@@ -121,11 +133,17 @@ class Collector:
         count = connections()
         usual = unexplained()
         last, each, due = now(), _SECONDS_PER_CONNECTION, 0.0
+        waited = 0
         while True:
             await asyncio.sleep(1.0)
             count = connections()
-            if gc.get_count()[2] >= _OLDER and not self._crowds:
-                if count > _FEW:
+            self._has_many = count > _FEW
+            waited = waited + 1 if self._crowds else 0
+            if 0 < waited < _LONGEST_CROWD:
+                continue
+            waited = 0
+            if gc.get_count()[2] >= _OLDER:
+                if self._has_many:
                     set_aside()
                     self._is_aside = True
                 elif now() >= due:
@@ -135,7 +153,7 @@ class Collector:
             much = since >= _SECONDS_AT_LEAST and unexplained() > usual + _UNEXPLAINED_BYTES
             if self._is_aside and (much or since >= max(_SECONDS, _SHARE * each * size)):
                 each = self._measured(look_at_everything) / size
-                last, self._is_aside, usual = now(), count > _FEW, unexplained()
+                last, self._is_aside, usual = now(), self._has_many, unexplained()
 
     def _measured(self, look: Callable[[], object]) -> float:
         began = self._clock()

@@ -154,3 +154,20 @@ class Internal(GatewayError):
     """A fault of the gateway itself."""
 
     code = "INTERNAL"
+
+
+def let_go(*errors: BaseException) -> None:
+    """Forget where errors came from, once all has been said of them.
+
+    What an error passed through holds it in turn: a task that ended with it, a frame that raised it, an
+    error that it stands for. Such a circle holds all that was read for an operation, until the garbage
+    collector comes by.
+    """
+    left, seen = list(errors), set[int]()
+    while left:
+        error = left.pop()
+        if id(error) not in seen:
+            seen.add(id(error))
+            inner = (error.__cause__, error.__context__, getattr(error, "original_error", None))
+            left.extend(each for each in inner if isinstance(each, BaseException))
+            error.__traceback__ = error.__cause__ = error.__context__ = None

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from graphql import ExecutionResult, GraphQLError
 from strawberry.types import ExecutionResult as StrawberryResult
 
+from gateway.domain.errors import let_go
 from gateway.graphql.errors import show_execution_error
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -40,6 +41,7 @@ def answer_of(result: ExecutionResult | StrawberryResult, request_id: str) -> An
     if not errors:
         return Answer({"data": result.data})
     shown = [show_execution_error(error, request_id) for error in errors]
+    let_go(*errors)
     if result.data is None and all(_is_outside(error) for error in errors):
         return Answer({"errors": shown}, began=False, final=True)
     return Answer({"data": result.data, "errors": shown})

@@ -15,6 +15,7 @@ from graphql.execution import (
 )
 
 from gateway.domain import staleness
+from gateway.domain.errors import let_go
 from gateway.graphql.answers import Answer, JsonObject, answer_of
 from gateway.graphql.context import Context
 from gateway.graphql.errors import show_execution_error
@@ -87,6 +88,7 @@ class Follower:
         """Give the last answer of a subscription that ended, or never began."""
         self._report(errors, context.request_id)
         shown = [show_execution_error(error, context.request_id) for error in errors]
+        let_go(*errors)
         return Answer({"errors": shown}, began=False, final=True)
 
 

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gateway.domain.connection import Edge
-from gateway.domain.errors import GatewayError, Overloaded, UpstreamError, UpstreamRateLimited
+from gateway.domain.errors import GatewayError, Overloaded, UpstreamError, UpstreamRateLimited, let_go
 from gateway.domain.model import Message, SenderKind
 from gateway.domain.pages import Newest
 from gateway.domain.ports import Source
@@ -169,9 +169,11 @@ class Feed:
             except UpstreamError as error:
                 _log.warning("a feed could not look upstream: %s", error.code)
                 pause, retry = max(retry, self._held(error)), min(retry * 2, self._reconcile)
+                let_go(error)
             except GatewayError as error:
                 # Forbidden or not found: the listeners' own reads tell them.
                 _log.warning("a feed is refused upstream: %s", error.code)
+                let_go(error)
                 await self._move_on(self._source.now())
                 pause = self._reconcile
             except Exception as error:  # noqa: BLE001 - a watch that died would leave its listeners waiting

@@ -15,7 +15,7 @@ from collections import OrderedDict, deque
 
 from gateway.domain import paging
 from gateway.domain.connection import Edge
-from gateway.domain.errors import GatewayError, Overloaded, SendUnconfirmed
+from gateway.domain.errors import GatewayError, Overloaded, SendUnconfirmed, let_go
 from gateway.domain.identity import check_upstream_id
 from gateway.domain.model import Message, SenderKind
 from gateway.domain.paging import Bounds
@@ -191,7 +191,8 @@ class Sending:
             walk = paging.older(_BASELINE, Bounds(), not_before=source.now())
             left = end - asyncio.get_running_loop().time()
             cut = await drive(walk, source, min(self._deadline, left) * _BASELINE_SHARE)
-        except GatewayError:
+        except GatewayError as error:
+            let_go(error)
             return SendRecord(None)
         hints = cut.placed[0].hints if cut.placed else ()
         return SendRecord(None, tuple(placed.message.external_id for placed in cut.placed), hints)
@@ -213,7 +214,8 @@ class Sending:
             try:
                 walk = paging.older(_BASELINE, Bounds(), not_before=source.now())
                 cut = await drive(walk, source, max(0.0, end - loop.time()))
-            except GatewayError:
+            except GatewayError as error:
+                let_go(error)
                 continue
             found = self._candidates(patient_id, body, before.known, cut)
             if found:

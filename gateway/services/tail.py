@@ -28,7 +28,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from gateway.domain.connection import Edge
-from gateway.domain.errors import Overloaded, RefetchRequired, UpstreamError
+from gateway.domain.errors import Overloaded, RefetchRequired, UpstreamError, let_go
 from gateway.domain.model import Message
 from gateway.domain.scan import Placed
 from gateway.domain.target import Position
@@ -96,10 +96,14 @@ async def follow(
             tick = feed.tick
             try:
                 found = await tail.read(anew=anew)
-            except Overloaded:  # the line to Welkin may be full of listeners who were all woken at once
+            except (
+                Overloaded
+            ) as error:  # the line to Welkin may be full of listeners who were all woken at once
+                let_go(error)
                 await feed.beyond(tick, a_moment())
                 continue
-            except UpstreamError:
+            except UpstreamError as error:
+                let_go(error)
                 await feed.beyond(tick, after_error)
                 after_error = min(2 * after_error, reconcile_seconds)
                 continue

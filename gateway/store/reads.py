@@ -26,7 +26,13 @@ from typing import Any, TypeVar
 from aiocache.base import BaseCache  # pyright: ignore[reportMissingTypeStubs] - aiocache ships none
 
 from gateway.domain import deadline, pacing, staleness
-from gateway.domain.errors import Overloaded, UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
+from gateway.domain.errors import (
+    Overloaded,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+    let_go,
+)
 from gateway.store.copies import Copies, Copy, Found, Kept, MemoryCopies, Place
 from gateway.store.generations import Generations
 
@@ -137,14 +143,17 @@ class SharedReads:
             flight = newer if newer is not flight else None
         if flight is None or not flight.serves(place, found.ticket, not_before):
             flight = self._start(place, found, load, also, keep=kept)
-        return await self._answer(place, flight, copy, not_before, kept=kept)
+        try:
+            return await self._answer(place, flight, copy, not_before, kept=kept)
+        finally:
+            del flight  # its task keeps the error, and that the frames that it passed through
 
-    async def _answer(
+    def _answer(
         self, place: Place, flight: _Flight, copy: Copy[Any] | None, not_before: float, *, kept: bool
-    ) -> Kept[Any]:
+    ) -> Awaitable[Kept[Any]]:
         if kept and self._stale:
-            return await self._answer_or_copy(place, flight, copy, not_before)
-        return await asyncio.shield(flight.task)
+            return self._answer_or_copy(place, flight, copy, not_before)
+        return asyncio.shield(flight.task)
 
     async def aclose(self) -> None:
         """Wait for the reads that are still under way."""
@@ -208,11 +217,14 @@ class SharedReads:
                     return stand_in
         try:
             return await asyncio.shield(flight.task)
-        except _DOWN:
+        except _DOWN as error:
             stand_in = await self._stand_in(place, not_before)
             if stand_in is None:
                 raise
+            let_go(error)
             return stand_in
+        finally:
+            del flight  # as above
 
     async def _stand_in(self, place: Place, not_before: float) -> Kept[Any] | None:
         """Look again, since the scope may have changed while the call was under way."""

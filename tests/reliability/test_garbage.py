@@ -10,14 +10,18 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import ClientConnection
 
+from gateway.sandbox.faults import FaultName, FaultRule
 from tests.api.dialing import FOLLOW, close_code, dial, hear, say, subscribe
-from tests.reliability.product import BODIES, MINE, PATHS, SEND, SERVICE, Product
+from tests.reliability.product import BODIES, MINE, PATHS, SEND, SERVICE, Product, product
 
 TIMES = 20
+FEW = 4
 OF_ONE_OPERATION = {
     "gateway.graphql.freed.FreedExecution",
     "gateway.graphql.context.Context",
@@ -50,6 +54,33 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
+@contextmanager
+def left_in_circles() -> Iterator[Counter[str]]:
+    """Count by kind what the collector finds of what is done meanwhile."""
+    left: Counter[str] = Counter()
+    gc.collect()
+    gc.disable()
+    try:
+        yield left
+        time.sleep(0.2)  # the last answer's own objects may still be on their way out
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left.update(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+def operations_in(left: Counter[str]) -> int:
+    """Count the operations that left something, but for those whose call was repeated, as some are.
+
+    The library for that leaves a circle, and with it the error of the attempt.
+    """
+    errors = sum(left[name] for name in left if name.startswith("gateway.domain.errors."))
+    return max(errors, left["gateway.graphql.freed.FreedExecution"]) - left["tenacity.Future"]
+
+
 def alive(of: set[str]) -> Counter[str]:
     """Count what lives of some kinds."""
     kinds = (type(each) for each in gc.get_objects())
@@ -80,6 +111,50 @@ def test_nothing_of_an_operation_waits_for_the_collector(running: Product, name:
     # The last answer's own objects may still be on their way out.
     assert all(count <= 2 for count in grown.values()), grown
     assert running.calls() > 0
+
+
+FAILURES: list[tuple[str, FaultName | None]] = [
+    (BODIES, "server_error"),
+    (BODIES, "rate_limited"),
+    (BODIES, "html"),
+    (BODIES, "reset"),
+    (BODIES, None),
+    (SEND, None),
+]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize(("document", "fault"), FAILURES)
+def test_nothing_of_an_operation_that_failed_waits_for_the_collector(
+    tmp_path: Path, document: str, fault: FaultName | None, version: str
+):
+    """An error holds the frames that it passed through, and a task that ended with it holds the error."""
+    with product(tmp_path, {"timeout_seconds": 1.0}) as made:
+        made.ask(version, document, id=MINE, body="first")  # so that there is a token
+        if fault is not None:
+            made.sandbox.faults.add(FaultRule(fault, operation="any", times=None))
+        made.ask(version, document, id="nobody", body="first")
+        with left_in_circles() as left:
+            for number in range(FEW):
+                answer = made.ask(version, document, id=f"nobody-{number}", body=f"number {number}")
+                assert answer["errors"]
+
+    assert operations_in(left) == 0, left
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_nothing_of_what_an_older_page_stood_in_for_waits_for_the_collector(tmp_path: Path, version: str):
+    cache = {"ttl_seconds": 1, "stale_if_error_seconds": 600}
+    with product(tmp_path, {"timeout_seconds": 1.0}, cache=cache) as made:
+        made.ask(version, BODIES, id=MINE)
+        time.sleep(1.1)
+        made.sandbox.faults.add(FaultRule("unavailable", operation="any", times=None))
+        made.ask(version, BODIES, id=MINE)
+        with left_in_circles() as left:
+            for _ in range(FEW):
+                assert "errors" not in made.ask(version, BODIES, id=MINE)
+
+    assert operations_in(left) == 0, left
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

@@ -117,20 +117,31 @@ def test_what_has_lived_for_a_while_is_set_aside_but_no_garbage_is():
     run(scenario)
 
 
+@contextmanager
+def watched() -> Iterator[list[int]]:
+    """Give the generations of the looks that are made."""
+    looks: list[int] = []
+
+    def watch(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            looks.append(info["generation"])
+
+    gc.callbacks.append(watch)
+    yield looks
+    gc.callbacks.remove(watch)
+
+
 @pytest.mark.usefixtures("collector")
 def test_nothing_is_looked_at_while_a_crowd_is_told_and_all_of_it_later():
     async def scenario() -> None:
         with collecting(lambda: MANY) as collector:
-            await asyncio.sleep(0.5)
-            looks: list[str] = []
-            gc.callbacks.append(watch := lambda phase, _info: looks.append(phase))
-            with collector.undisturbed(MANY):
+            await asyncio.sleep(1.5)
+            with watched() as looks, collector.undisturbed(MANY):
                 with collector.undisturbed(MANY):  # of two conversations at once
                     Cycle()
                 kept = [[] for _ in range(10 * garbage._THRESHOLDS[0])]
-                await asyncio.sleep(1.5)
+                await asyncio.sleep(5)
                 assert (looks, len(kept)) == ([], 10 * garbage._THRESHOLDS[0])
-            gc.callbacks.remove(watch)
             assert gc.isenabled()
             assert gc.get_freeze_count() > 10_000
             gc.collect()
@@ -145,18 +156,61 @@ def test_nothing_is_looked_at_while_a_crowd_is_told_and_all_of_it_later():
 
 
 @pytest.mark.usefixtures("collector")
+def test_with_few_connections_nothing_is_set_aside_for_a_crowd_on_them():
+    async def scenario() -> None:
+        with collecting(lambda: 5) as collector:
+            await asyncio.sleep(1.5)
+            with collector.undisturbed(MANY):
+                Cycle()
+                assert not gc.isenabled()
+            assert gc.get_freeze_count() == 0
+            grow_older()
+            await asyncio.sleep(1)
+
+            assert Cycle.alive == 0
+
+    gc.collect()
+    gc.unfreeze()
+    run(scenario)
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_look_at_everything_waits_for_a_crowd_but_not_for_crowds_without_end():
+    async def scenario() -> None:
+        with collecting(lambda: MANY) as collector:
+            await asyncio.sleep(1.5)
+            with collector.undisturbed(MANY):
+                pass
+            await asyncio.sleep(garbage._SECONDS - 3)
+            with watched() as looks, collector.undisturbed(MANY):
+                await asyncio.sleep(garbage._LONGEST_CROWD - 3)
+                assert looks == []
+                await asyncio.sleep(garbage._LONGEST_CROWD)
+                assert 2 in looks
+
+    gc.unfreeze()
+    run(scenario)
+
+
+@pytest.mark.usefixtures("collector")
 def test_a_few_are_told_with_looks_as_usual():
     with Collector().undisturbed(garbage._FEW):
         assert gc.isenabled()
 
 
 @pytest.mark.usefixtures("collector")
-def test_what_fails_while_a_crowd_is_told_leaves_the_collector_on():
+@pytest.mark.parametrize("is_on", [True, False])
+def test_what_fails_while_a_crowd_is_told_leaves_the_collector_as_it_was(*, is_on: bool):
+    if not is_on:
+        gc.disable()
     telling = Collector().undisturbed(MANY)
     telling.__enter__()
     assert not gc.isenabled()
     telling.__exit__(OSError, OSError(), None)
-    assert gc.isenabled()
+    left = gc.isenabled()
+    gc.enable()
+
+    assert left == is_on
 
 
 @dataclass
