@@ -9,8 +9,7 @@ that comes makes it do again and again.
 So with more than a few connections what has lived for a while is *set aside*, where no look goes; and a look
 at everything, to find circles among that, is made at most every five minutes, and more seldom the longer it
 takes; sooner where more memory is in use than the connections explain. A look waits while a crowd is told of
-an event. With a few, all but what start-up made is looked at whenever there may be something
-to find.
+an event. With a few, all but what start-up made is looked at whenever there may be something to find.
 """
 
 from __future__ import annotations
