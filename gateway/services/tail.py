@@ -96,9 +96,7 @@ async def follow(
             tick = feed.tick
             try:
                 found = await tail.read(anew=anew)
-            except (
-                Overloaded
-            ) as error:  # the line to Welkin may be full of listeners who were all woken at once
+            except Overloaded as error:  # many may have been woken at once: the line to Welkin is full
                 let_go(error)
                 await feed.beyond(tick, a_moment())
                 continue

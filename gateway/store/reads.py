@@ -143,17 +143,14 @@ class SharedReads:
             flight = newer if newer is not flight else None
         if flight is None or not flight.serves(place, found.ticket, not_before):
             flight = self._start(place, found, load, also, keep=kept)
-        try:
-            return await self._answer(place, flight, copy, not_before, kept=kept)
-        finally:
-            del flight  # its task keeps the error, and that the frames that it passed through
+        return await self._answer(place, flight, copy, not_before, kept=kept)
 
-    def _answer(
+    async def _answer(
         self, place: Place, flight: _Flight, copy: Copy[Any] | None, not_before: float, *, kept: bool
-    ) -> Awaitable[Kept[Any]]:
+    ) -> Kept[Any]:
         if kept and self._stale:
-            return self._answer_or_copy(place, flight, copy, not_before)
-        return asyncio.shield(flight.task)
+            return await self._answer_or_copy(place, flight, copy, not_before)
+        return await asyncio.shield(flight.task)
 
     async def aclose(self) -> None:
         """Wait for the reads that are still under way."""
@@ -223,8 +220,6 @@ class SharedReads:
                 raise
             let_go(error)
             return stand_in
-        finally:
-            del flight  # as above
 
     async def _stand_in(self, place: Place, not_before: float) -> Kept[Any] | None:
         """Look again, since the scope may have changed while the call was under way."""

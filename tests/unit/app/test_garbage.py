@@ -32,6 +32,8 @@ class Cycle:
 
 @pytest.fixture
 def collector() -> Iterator[None]:
+    gc.collect()
+    gc.unfreeze()
     before = gc.get_threshold()
     gc.set_threshold(*garbage._THRESHOLDS)
     yield
@@ -75,7 +77,6 @@ def test_with_few_connections_old_garbage_goes_once_enough_has_happened():
 
             assert Cycle.alive == 0
 
-    gc.collect()
     run(scenario)
 
 
@@ -94,7 +95,6 @@ def test_with_many_it_goes_with_the_look_at_everything():
 
             assert Cycle.alive == 0
 
-    gc.collect()
     run(scenario)
 
 
@@ -113,7 +113,6 @@ def test_what_has_lived_for_a_while_is_set_aside_but_no_garbage_is():
             assert Cycle.alive == 1
             del kept
 
-    gc.collect()
     run(scenario)
 
 
@@ -150,8 +149,6 @@ def test_nothing_is_looked_at_while_a_crowd_is_told_and_all_of_it_later():
 
             assert Cycle.alive == 0
 
-    gc.collect()
-    gc.unfreeze()
     run(scenario)
 
 
@@ -169,8 +166,6 @@ def test_with_few_connections_nothing_is_set_aside_for_a_crowd_on_them():
 
             assert Cycle.alive == 0
 
-    gc.collect()
-    gc.unfreeze()
     run(scenario)
 
 
@@ -188,7 +183,6 @@ def test_a_look_at_everything_waits_for_a_crowd_but_not_for_crowds_without_end()
                 await asyncio.sleep(garbage._LONGEST_CROWD)
                 assert 2 in looks
 
-    gc.unfreeze()
     run(scenario)
 
 
