@@ -17,6 +17,8 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from tests.listening import Port
+
 START_SECONDS = 20
 
 
@@ -126,21 +128,19 @@ class Proxy:
     """A TCP proxy that holds back what comes from the target by ``delay`` seconds, or cuts."""
 
     def __init__(self, target: int) -> None:
-        self.port = 0
         self.delay = 0.0
         self.target = target
-        self._server: asyncio.Server | None = None
+        self._port = Port(self._accept)
         self._connections: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://127.0.0.1:{self._port.number}/0"
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Listen, on the port of before if there was one."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._port.open()
 
     def cut(self) -> None:
         """End every connection, half-way or not; new ones are taken."""
@@ -149,15 +149,21 @@ class Proxy:
 
     async def close(self) -> None:
         """Refuse connections from now on, and end those there are."""
-        assert self._server is not None
-        self._server.close()
+        self._port.close()
+        await self._port.settle()
         self.cut()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self) -> asyncio.BaseProtocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._begin)
+
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda _: writer.transport.abort())
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up = None
         try:
             from_target, up = await asyncio.open_connection("127.0.0.1", self.target)
@@ -167,10 +173,8 @@ class Proxy:
         except (OSError, ExceptionGroup, asyncio.CancelledError):
             pass
         finally:
-            self._connections.discard(task)
-            for each in (up, writer):
-                if each is not None:
-                    each.transport.abort()
+            if up is not None:
+                up.transport.abort()
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, delayed: bool
@@ -187,7 +191,7 @@ class Proxy:
 async def proxy(target: int) -> AsyncIterator[Proxy]:
     """Run a proxy until the block ends."""
     running = Proxy(target)
-    await running.open()
+    running.open()
     try:
         yield running
     finally:

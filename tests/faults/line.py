@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tests.listening import Port
+
 AWAY_SECONDS = 0.2
 """How long it is away where it comes back by itself."""
 
@@ -20,13 +22,13 @@ class Line:
     for_ever: bool
     url: str = ""
     _to: tuple[str, int] = ("", 0)
-    _port: int = 0
-    _server: asyncio.Server | None = None
     _back: asyncio.Task[None] | None = None
     _loop: asyncio.AbstractEventLoop | None = None
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     ends: set[asyncio.Transport] = field(default_factory=set)
     connecting: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._port = Port(lambda: _End(self))
 
     @contextlib.asynccontextmanager
     async def open(self, url: str) -> AsyncIterator[None]:
@@ -34,14 +36,15 @@ class Line:
         address = urlsplit(url)
         self._to = (address.hostname or "", address.port or 0)
         self._loop = asyncio.get_running_loop()
-        await self.give_back()
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.give_back()
+        self.url = f"http://127.0.0.1:{self._port.number}"
         try:
             yield
         finally:
             if self._back is not None:
                 await self._back
-            self._close()
+            self._port.close()
+            await self._port.settle()
             await asyncio.gather(*self.connecting)
             while self.ends:
                 for end in self.ends:
@@ -57,27 +60,17 @@ class Line:
 
     async def take_away(self) -> None:
         """Refuse connections from now on."""
-        self._close()
+        self._port.close()
         if not self.for_ever:
             self._back = asyncio.create_task(self._come_back())
 
-    async def give_back(self) -> None:
+    def give_back(self) -> None:
         """Take connections, on the same port as before."""
-        async with self._turn:
-            if self._server is None:
-                self._server = await asyncio.get_running_loop().create_server(
-                    lambda: _End(self), "127.0.0.1", self._port, reuse_address=True
-                )
-                self._port = self._server.sockets[0].getsockname()[1]
+        self._port.open()
 
     async def _come_back(self) -> None:
         await asyncio.sleep(AWAY_SECONDS)
-        await self.give_back()
-
-    def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self.give_back()
 
     async def _connect(self, end: _End) -> None:
         loop = asyncio.get_running_loop()

@@ -71,7 +71,7 @@ class Point:
         place.sandbox.faults.clear()
         if place.line is not None:
             place.line.away_from = 0
-            await place.line.give_back()
+            place.line.give_back()
 
     @property
     def blocks(self) -> bool:

@@ -40,7 +40,7 @@ class World:
     async def begin(self) -> None:
         for _ in range(2):
             line = Proxy(self.server.port)
-            await line.open()
+            line.open()
             process = Process(line.url, budget=5)
             process.link.start()
             self.lines.append(line)
