@@ -19,6 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+WORKERS = 2 * (os.cpu_count() or 1)
+"""Of the tests: most of them wait for a deadline, or for a server to start."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -35,7 +37,7 @@ def main(arguments: list[str]) -> int:
         return call(["-m", "gateway", "dev", *rest])
     install("dev")
     install_browser()
-    return call(["-m", "pytest", *(rest or ["-n", "auto"])])
+    return call(["-m", "pytest", *(rest or ["-n", str(WORKERS), "--dist", "worksteal"])])
 
 
 def install(name: str) -> None:
