@@ -8,6 +8,7 @@ What the server reports anybody can cause, by requests that are none: so it is t
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -80,9 +81,14 @@ class OnlyOurs(logging.Filter):
 
 
 def configure(level: Level, *, for_people: bool = False) -> None:
-    """Set up logging for the process. ``for_people`` writes plain lines in place of JSON."""
+    """Set up logging for the process.
+
+    ``for_people`` writes lines to read in place of JSON: coloured on a terminal, unless ``NO_COLOR`` is set
+    (https://no-color.org), and plain in a file.
+    """
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        structlog.dev.ConsoleRenderer(colors=coloured, exception_formatter=structlog.dev.plain_traceback)
         if for_people
         else structlog.processors.JSONRenderer()
     )

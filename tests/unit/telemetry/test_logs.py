@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 
 import pytest
 
@@ -109,3 +111,29 @@ def test_forged_lines_stay_one_record(written):
     logging.getLogger("gateway").warning('one\n{"event": "forged"}')
 
     assert len(written()) == 1
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_people_at_a_terminal_get_colours_unless_they_want_none(written, monkeypatch, no_color, coloured):
+    monkeypatch.setenv("NO_COLOR", no_color)
+    screen, end = os.openpty()
+    with os.fdopen(end, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        logs.configure("INFO", for_people=True)
+        logging.getLogger("gateway").info("a line")
+        shown = os.read(screen, 4096)
+    os.close(screen)
+
+    assert (b"\x1b[" in shown) is coloured
+    assert b"a line" in shown
+
+
+def test_lines_for_people_in_a_file_are_plain(written, monkeypatch, tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        monkeypatch.setattr(sys, "stderr", log)
+        logs.configure("INFO", for_people=True)
+        logging.getLogger("gateway").info("a line")
+
+    text = (tmp_path / "log").read_text()
+    assert "a line" in text
+    assert "\x1b" not in text
