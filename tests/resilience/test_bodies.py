@@ -114,7 +114,7 @@ async def test_what_drips_ends_at_the_deadline(fake: FakeWelkin, connect: Connec
     outcomes = await asyncio.gather(*(read(welkin) for _ in range(20)), return_exceptions=True)
 
     assert {type(each) for each in outcomes} == {UpstreamTimeout}
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 3, "what drips never ends by itself"
 
 
 LIES = {

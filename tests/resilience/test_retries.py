@@ -133,7 +133,7 @@ async def test_an_address_that_does_not_even_answer_the_call_is_tried_again_with
 
         began = time.monotonic()
         assert await outcome(welkin) is UpstreamTimeout
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 3
 
         assert welkin.state.retries >= 1
         await welkin.aclose()
@@ -148,7 +148,7 @@ async def test_a_call_that_ate_its_time_is_not_repeated(fake: FakeWelkin, connec
     began = time.monotonic()
     assert await outcome(welkin) is UpstreamTimeout
 
-    assert time.monotonic() - began < 0.8
+    assert time.monotonic() - began < 3, "it would never end by itself"
     assert (fake.reads, welkin.state.retries) == (1, 0)
 
 

@@ -172,8 +172,8 @@ async def test_the_deadline_stops_what_never_ends(transport: Transport, script: 
 
     assert isinstance(failed.error, UpstreamTimeout)
     assert failed.maybe_sent is True
-    assert waited < 0.8
-    assert ended < 2, "the task ends by itself, and with it the connection"
+    assert waited < 2
+    assert ended < 4, "the task ends by itself, and with it the connection"
 
 
 async def test_a_call_that_waited_in_vain_for_a_place_was_not_sent(transport: Transport) -> None:
