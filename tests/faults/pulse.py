@@ -10,6 +10,9 @@ from collections.abc import AsyncIterator
 BEAT = 0.05
 """Seconds between two beats."""
 
+STALL = 0.1
+"""Seconds lost without which nothing came too late: a send refuses to begin with little time left."""
+
 
 class Pulse:
     """Beats in the loop of the test; beats that come late are time that nobody in the process had."""

@@ -20,6 +20,7 @@ from tests.faults.asked import LATE, SECRETS, Visit
 from tests.faults.kinds import BLOCKING, KINDS, OWN_BYTES, STORED, TIMEOUT, UNAVAILABLE, Kind
 from tests.faults.line import Line
 from tests.faults.operations import OPERATIONS, Operation, settled
+from tests.faults.pulse import STALL
 from tests.faults.rig import BRIEF, DEADLINE, PATIENT, Place, make_sandbox, rig
 
 AT_ONCE = 12
@@ -27,9 +28,6 @@ AT_ONCE = 12
 
 RECOVERY = 5.0
 """Seconds after a fault within which an operation is well again."""
-
-STALL = 0.1
-"""Seconds without which nothing came too late: a send refuses to begin with little time left."""
 
 MOST_UNREACHED = 0.5
 """Share of the points that may pass before their fault strikes: some operations look for a while only."""
