@@ -87,14 +87,15 @@ async def test_an_instance_that_hangs_does_not_slow_the_other(fake: FakeWelkin, 
         await warm(well)
         calls = [asyncio.create_task(read(hung)) for _ in range(50)]
 
-        longest = 0.0
+        took = []
         while not all(call.done() for call in calls):
             began = time.monotonic()
             await read(well)
-            longest = max(longest, time.monotonic() - began)
+            took.append(time.monotonic() - began)
             await asyncio.sleep(0.01)
 
-        assert longest < 0.5
+        assert sorted(took)[len(took) // 2] < 0.1
+        assert len(took) > 5
         assert set(await outcomes(calls)) == {UpstreamTimeout, Overloaded}
         await well.aclose()
 
