@@ -172,6 +172,7 @@ def configure(app: Any, http: type[HttpToolsProtocol] = PatientHttp) -> uvicorn.
     """Give uvicorn's configuration for an app. A sandbox, which breaks connections, needs uvicorn's own."""
     return uvicorn.Config(
         app,
+        loop="gateway.app.lookups:new_event_loop",
         http=http,
         ws=PatientSocket,
         ws_max_size=SOCKET_BYTES,

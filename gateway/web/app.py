@@ -75,7 +75,7 @@ def create_web(
     app.state.drain = drain
     app.state.metrics = metrics
     admission = Admission(known, options, Rates(options.operations_per_minute))
-    load, lag = Load(options.max_operations), LoopLag()
+    load, lag = Load(options.max_operations, len(instances)), LoopLag()
     _add_graphql(app, admission, options, metrics, load)
     seconds = options.body_seconds
     rest.add_webhooks(

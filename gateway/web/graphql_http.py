@@ -103,7 +103,7 @@ class GraphQLDoor:
         self, operation: Operation, service: InstanceService, request_id: str, transport: str
     ) -> Answer:
         async def run() -> Answer:
-            with self.load.place():
+            with self.load.place(service.name):
                 self.metrics.operation(operation.kind.value, transport)
                 return await self.executor.run(operation, service, request_id)
 

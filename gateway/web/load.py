@@ -1,15 +1,20 @@
 """How much is under way at once. What would be too much is refused at once.
 
 Only for the processor a short queue is kept, see ``turnstile.py``.
+
+The places are those of all instances together, but a quarter of them is kept, in equal parts, for the
+instances each: operations that wait for one that hangs leave room for the others'.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from gateway.domain.errors import Overloaded
+from gateway.domain.model import InstanceName
 from gateway.graphql.answers import Answer
 from gateway.web.turnstile import Turnstile
 
@@ -20,6 +25,10 @@ RETRY = {"Retry-After": "1"}
 """The same as a header."""
 
 
+_KEPT = 4
+"""One place in so many is kept for an instance of its own."""
+
+
 def too_much() -> Overloaded:
     """Give the error of whoever is refused."""
     return Overloaded("The gateway has too much to do.", RETRY_SECONDS)
@@ -28,11 +37,15 @@ def too_much() -> Overloaded:
 class Load:
     """The operations under way, over all callers and transports. Subscriptions do not count."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, instances: int = 1) -> None:
         if limit < 1:
             raise ValueError("max_operations must be at least 1.")
         self._limit = limit
+        self._own = limit // (_KEPT * instances) if instances > 1 else 0
+        self._common = limit - instances * self._own
         self._under_way = 0
+        self._by_instance: Counter[InstanceName] = Counter()
+        self._in_common = 0
         self.turns = Turnstile()
         """Where operations wait for the processor."""
 
@@ -56,19 +69,26 @@ class Load:
             raise too_much()
 
     @contextmanager
-    def place(self) -> Generator[None]:
-        """Hold a place while an operation runs.
+    def place(self, instance: InstanceName) -> Generator[None]:
+        """Hold a place while an operation on an instance runs.
 
         Raises:
-            Overloaded: no place is free; nothing was begun.
+            Overloaded: no place is free for that instance; nothing was begun.
         """
-        if self._under_way >= self._limit:
+        in_common = self._by_instance[instance] >= self._own
+        if in_common and self._in_common >= self._common:
             raise too_much()
-        self._under_way += 1
+        self._take(instance, 1)
         try:
             yield
         finally:
-            self._under_way -= 1
+            self._take(instance, -1)
+
+    def _take(self, instance: InstanceName, one: int) -> None:
+        before = max(0, self._by_instance[instance] - self._own)
+        self._under_way += one
+        self._by_instance[instance] += one
+        self._in_common += max(0, self._by_instance[instance] - self._own) - before
 
 
 def answered_nothing_for_load(answer: Answer) -> bool:

@@ -126,7 +126,7 @@ class Operations:
             return
 
         async def run() -> Answer:
-            with runner.load.place():
+            with runner.load.place(service.name):
                 return await runner.executor.run(operation, service, request_id)
 
         runner.load.check()

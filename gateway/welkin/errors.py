@@ -63,6 +63,8 @@ _CHAT_TOKEN_DIED = frozenset({401, 403, 404, 410})
 """What a patient's chat token answers that opens nothing (A: 401)."""
 _UNTOUCHED = frozenset({307, 308})
 """Redirects that say by definition that the request was not acted upon."""
+_LARGEST_READ = 64 * 1024
+"""Bytes of an error body: looking through megabytes of it would keep the event loop for seconds."""
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{1,79}")
 _GATEWAYS_OWN = frozenset({"ORGANIZATION_NAME_NOT_FOUND"})
 """Codes that blame the gateway's configuration, not the caller's request (R)."""
@@ -110,7 +112,7 @@ def _by_class(status: int) -> tuple[type[UpstreamError], str]:
 
 
 def error_codes(body: bytes) -> list[str]:
-    """Read the codes out of an error body of any known shape; anything else has none.
+    """Read the codes out of an error body of any known shape; anything else has none, nor has a huge one.
 
     Known are a list of objects with ``errorCode`` (R), one such object, ``{"errors": [...]}`` and
     ``{"error" | "code": ...}``, alone or nested one level.
@@ -120,6 +122,8 @@ def error_codes(body: bytes) -> list[str]:
     >>> error_codes(b"<html>Bad Gateway</html>")
     []
     """
+    if len(body) > _LARGEST_READ:
+        return []
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:

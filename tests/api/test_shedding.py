@@ -23,7 +23,7 @@ from gateway.web.options import WebOptions
 from gateway.web.places import PlacesByCaller
 from tests.api.asking import MESSAGES, RESPONSE_JSON, code_of, wait_until
 from tests.api.dialing import dial, hear, subscribe, until
-from tests.api.fakes import KEY, PATIENT, SECRET, FakeInstance, web_of
+from tests.api.fakes import ACME, GH, KEY, PATIENT, SECRET, FakeInstance, web_of
 from tests.serving import serve
 
 CAPACITY = 4
@@ -105,6 +105,26 @@ def test_it_is_refused_before_its_body_is_read(client: httpx2.Client, slow: Slow
         assert connection.recv(4096).startswith(b"HTTP/1.1 503 ")
 
 
+def test_an_instance_that_hangs_leaves_room_for_the_other(slow: Slow) -> None:
+    options = WebOptions(max_operations=4 * CAPACITY, show_cost=False)
+    app = web_of(slow, FakeInstance(ACME), options=options)
+    with (
+        serve(app) as url,
+        httpx2.Client(base_url=url, timeout=20) as client,
+        ThreadPoolExecutor(4 * CAPACITY) as pool,
+    ):
+        hung = [pool.submit(client.post, "/graphql", json=READ) for _ in range(4 * CAPACITY)]
+        wait_until(lambda: sum(each.done() for each in hung) == 2)
+
+        well = [client.post("/acme-health/live/graphql", json=READ) for _ in range(5)]
+
+        slow.open = True
+        codes = sorted(each.result().status_code for each in hung)
+
+    assert [len(each.json()["data"]["patient"]["messages"]["nodes"]) for each in well] == [2] * 5
+    assert codes == [200] * 14 + [503] * 2
+
+
 def test_a_place_is_free_again_however_its_operation_ended(client: httpx2.Client, slow: Slow) -> None:
     with full(client, slow):
         pass
@@ -122,7 +142,7 @@ def test_a_place_is_free_again_when_its_caller_has_left(slow: Slow) -> None:
     load = Load(1)
 
     async def operate() -> None:
-        with load.place():
+        with load.place(GH):
             await asyncio.Event().wait()
 
     async def leave() -> None:

@@ -149,6 +149,13 @@ def test_no_body_crashes_the_reader_of_codes(body: bytes) -> None:
     error_codes(body)
 
 
+def test_a_huge_error_body_is_not_looked_through() -> None:
+    entry = {"errorCode": "PATIENT_NOT_FOUND"}
+    assert error_codes(json.dumps([entry] * 1_000).encode()) == ["PATIENT_NOT_FOUND"] * 1_000
+
+    assert error_codes(json.dumps([entry] * 3_000).encode()) == []
+
+
 @pytest.mark.parametrize("asked", list(Asked))
 @pytest.mark.parametrize("status", [*BY_STATUS, 302, 418, 500])
 def test_the_text_names_the_operation_and_nothing_that_welkin_said(status: int, asked: Asked) -> None:
