@@ -2,6 +2,7 @@
 
 A part that fails later is told of, but does not take the process out of service: the parts are shared
 by all processes of a gateway, and without any of them nobody would serve what can still be served.
+Nor does one that hangs: whoever asks is answered soon, and told of each part that has not answered yet.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from gateway.web.options import ReadyState
 
 CHECK_SECONDS = 2.0
 """How long one check may take."""
+
+ANSWER_SECONDS = 0.8
+"""How long whoever asks is kept waiting: an orchestrator gives up after a second, if not told otherwise."""
 
 KEPT_SECONDS = 1.0
 """How long an answer is good for: asking often costs the parts nothing."""
@@ -50,8 +54,9 @@ class Readiness:
     def __init__(self, parts: Sequence[Part], clock: Callable[[], float] = time.monotonic) -> None:
         self._parts = tuple(parts)
         self._clock = clock
-        self._asking: asyncio.Task[Mapping[str, str]] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._told: Mapping[str, str] = {}
+        self._telling: dict[str, str] = {}
         self._good_until = float("-inf")
 
     async def __call__(self) -> ReadyState:
@@ -59,21 +64,29 @@ class Readiness:
         if self._clock() >= self._good_until:
             if self._asking is None:
                 self._asking = asyncio.create_task(self._ask())
-            await asyncio.wait({self._asking})  # a caller that leaves does not end it for the others
+            # A caller that leaves does not end it for the others.
+            await asyncio.wait({self._asking}, timeout=ANSWER_SECONDS)
+        told = self._told
+        if self._asking is not None:
+            told = {part.name: self._telling.get(part.name, SILENT) for part in self._parts}
         ready = all(part.was_well for part in self._parts)
-        degraded = any(told != WELL for told in self._told.values())
-        return ReadyState(ready=ready, parts=self._told, degraded=degraded)
+        degraded = any(each != WELL for each in told.values())
+        return ReadyState(ready=ready, parts=told, degraded=degraded)
 
     async def aclose(self) -> None:
         """Wait for a check under way."""
         if self._asking is not None:
             await asyncio.wait({self._asking})
 
-    async def _ask(self) -> Mapping[str, str]:
+    async def _ask(self) -> None:
+        self._telling = telling = dict[str, str]()
+
+        async def ask(part: Part) -> None:
+            telling[part.name] = await part.state()
+
         try:
-            states = await asyncio.gather(*(part.state() for part in self._parts))
-            self._told = {part.name: state for part, state in zip(self._parts, states, strict=True)}
+            await asyncio.gather(*map(ask, self._parts))
+            self._told = {part.name: telling[part.name] for part in self._parts}
             self._good_until = self._clock() + KEPT_SECONDS
-            return self._told
         finally:
             self._asking = None

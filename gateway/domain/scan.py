@@ -92,7 +92,8 @@ class OlderScan:
     1. it shows the seam: what follows the seam is new;
     2. it shows a message strictly older than the seam: the page lies behind, all of it is new;
     3. it shows only messages of the seam's own time: undecided, kept in ``_undecided`` until a
-       later page decides. Messages newer than the seam are arrivals, and not part of this scan.
+       later page decides. Messages newer than the seam, or listed before another one that was found,
+       are arrivals, and not part of this scan.
     """
 
     def __init__(self, first: Snapshot) -> None:
@@ -110,8 +111,10 @@ class OlderScan:
         self._settle(place(first.page))
         self._finish_if_last()
 
-    def more(self, recover: Callable[[Placed], Walk[Snapshot]]) -> Walk[None]:
+    def more(self, recover: Callable[[Placed, float], Walk[Snapshot]]) -> Walk[None]:
         """Read one page further. ``recover`` finds the seam again where its page link is refused.
+
+        It gives a page from which reading on skips nothing, read no earlier than the moment it is given.
 
         Raises:
             PageRefused: the upstream refuses its own links again and again.
@@ -127,7 +130,7 @@ class OlderScan:
             if self._recoveries > _MAX_RECOVERIES:
                 raise
             if self.found:
-                snapshot = yield from recover(self.found[-1])
+                snapshot = yield from recover(self.found[-1], self._read_at)
             else:
                 snapshot = yield Ask(Newest(), self._read_at)
             self._visited.clear()
@@ -176,7 +179,9 @@ class OlderScan:
 
     def _settle_undecided(self) -> None:
         undecided, self._undecided = self._undecided, []
-        self._settle(undecided)
+        ids = [placed.message.external_id for placed in undecided]
+        behind = next((n for n in range(len(ids), 0, -1) if ids[n - 1] in self._seen), 0)
+        self._settle(undecided[behind:])
 
     def _settle(self, placed: list[Placed]) -> None:
         for p in placed:

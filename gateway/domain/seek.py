@@ -7,6 +7,7 @@ a page that shows the message itself, or one that begins on the newer side of it
 from __future__ import annotations
 
 from gateway.domain.errors import PageRefused, UpstreamBadResponse
+from gateway.domain.model import Message
 from gateway.domain.pages import Newest, Numbered, Page, PageRef
 from gateway.domain.scan import Ask, OlderScan, Placed, Snapshot, Walk
 from gateway.domain.target import Position, Target
@@ -44,11 +45,30 @@ def reach(target: Target, start: Snapshot, *, keep: int = 1) -> Walk[tuple[Older
         yield from scan.more(find_again)
 
 
-def find_again(seam: Placed) -> Walk[Snapshot]:
-    """Find the page of a message whose neighbour link is refused, without trusting any hint."""
+def find_again(seam: Placed, not_before: float) -> Walk[Snapshot]:
+    """Find the page of a message whose neighbour link is refused, without trusting any hint.
+
+    Where many messages share its second, or it has gone, the scan may have gone further than it could
+    tell. Then the page on which the place begins is read again: what lies behind it is not shown yet.
+    """
     message = seam.message
-    scan, _, _ = yield from locate(Position(message.external_id, message.created_at, local=seam.local))
-    return scan.last
+    position = Position(message.external_id, message.created_at, local=seam.local)
+    scan, index, hit = yield from locate(position, not_before=not_before)
+    if not hit:
+        times = [placed.message.created_at for placed in scan.found]
+        index = next((n for n, time in enumerate(times) if time <= message.created_at), len(times))
+    if index == len(scan.found) or _shows(scan.last.page, scan.found[index].message):
+        return scan.last
+    # The first of those that were kept may be in the midst of its second.
+    ref = scan.found[index].hints[0] if hit or index > 0 else scan.first.page.ref
+    try:
+        return (yield Ask(ref, scan.last.ended))
+    except PageRefused:
+        return (yield Ask(Newest(), scan.last.ended))
+
+
+def _shows(page: Page, message: Message) -> bool:
+    return any(each.external_id == message.external_id for each in page.messages)
 
 
 def seek(target: Target, *, not_before: float = 0.0) -> Walk[Snapshot]:

@@ -102,3 +102,38 @@ async def test_a_caller_that_leaves_does_not_end_the_check_for_the_others():
 
     assert (await staying).ready
     await ready.aclose()
+
+
+@pytest.mark.parametrize("was_well", [True, False])
+async def test_a_part_that_hangs_is_named_soon_and_takes_nothing_out_of_service(
+    was_well, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(readiness, "ANSWER_SECONDS", 0.02)
+    well, hanging = Health(), Health(None if was_well else "cannot be reached")
+    goes_on = asyncio.Event()
+
+    async def hang() -> str | None:
+        await goes_on.wait()
+        return await hanging.check()
+
+    clock = Clock()
+    ready = Readiness([Part("well", well.check), Part("hanging", hang)], clock)
+    goes_on.set()
+    assert (await ready()).ready == was_well
+    goes_on.clear()
+    clock.now = 5.0
+
+    state = await ready()
+
+    assert state.parts == {"well": "ok", "hanging": "does not answer"}
+    assert (state.ready, state.degraded) == (was_well, True)
+    assert (await ready()).parts == state.parts
+    goes_on.set()
+    hanging.wrong = None
+    await ready.aclose()
+    assert (await ready()).parts == {"well": "ok", "hanging": "ok"}
+    assert hanging.asked == 2
+
+
+def test_whoever_asks_is_answered_before_they_give_up():
+    assert readiness.ANSWER_SECONDS < 1
