@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
-from graphql import DocumentNode, OperationType
+from graphql import DocumentNode, FieldNode, OperationType, get_operation_ast
 
 from gateway.domain import deadline, staleness
 from gateway.domain.errors import LimitExceeded
@@ -44,6 +44,15 @@ class Operation:
     kind: OperationType
     cost: int
     variables_shown: frozenset[str] = frozenset()
+
+    @property
+    def may_be_done_in_part(self) -> bool:
+        """Whether it is a mutation of several fields: the first may be done though the second is refused."""
+        asked = get_operation_ast(self.document, self.request.operation_name)
+        if asked is None or self.kind is not OperationType.MUTATION:
+            return False
+        selections = asked.selection_set.selections
+        return len(selections) > 1 or not all(isinstance(each, FieldNode) for each in selections)
 
 
 class Executor:

@@ -97,7 +97,8 @@ class GraphQLDoor:
             return self._stream(self._follow(operation, service, request_id, last_id), visitor, live=True)
         if prefers_stream(accept):
             return self._stream(self._run_as_stream(operation, service, request_id), visitor)
-        return self._json(await self._run(operation, service, request_id, "http"), media_type)
+        answer = await self._run(operation, service, request_id, "http")
+        return self._json(answer, media_type, may_hide=operation.may_be_done_in_part)
 
     async def _run(
         self, operation: Operation, service: InstanceService, request_id: str, transport: str
@@ -149,11 +150,12 @@ class GraphQLDoor:
             metrics=self.metrics,
         )
 
-    def _json(self, answer: Answer, media_type: str | None) -> Response:
+    def _json(self, answer: Answer, media_type: str | None, *, may_hide: bool = False) -> Response:
+        """Answer at once. ``may_hide``: an answer that began may not show all that was done."""
         kind = media_type or JSON
         self.metrics.errors(answer.codes)
         headers = {"Content-Type": f"{kind}; charset=utf-8"}
-        if answered_nothing_for_load(answer):
+        if answered_nothing_for_load(answer) and not (may_hide and answer.began):
             return Response(encode(answer.body), 503, headers | RETRY)
         return Response(encode(answer.body), _status_of(answer, kind), headers)
 

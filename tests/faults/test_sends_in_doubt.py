@@ -8,9 +8,9 @@ import httpx2
 import pytest
 
 from gateway.sandbox import FaultRule
-from tests.faults.asked import Failed, Visit
+from tests.faults.asked import LATE, Failed, Visit
 from tests.faults.operations import SEND, settled
-from tests.faults.rig import BRIEF, Place, make_sandbox, rig
+from tests.faults.rig import BRIEF, DEADLINE, Place, make_sandbox, rig
 
 LOST = ["stored_error", "stored_reset", "stored_hang"]
 TEXT = "canary in doubt"
@@ -128,3 +128,25 @@ async def test_equal_texts_without_a_key_are_messages_of_their_own(place, fault)
     stored = [m for m in place.sandbox.store.history(BRIEF) or () if m.text == TEXT]
     assert told == [m.v1_id if place.version == "v1" else m.v2_id for m in stored]
     assert len(stored) == 3
+
+
+async def test_the_sends_of_one_mutation_have_one_deadline_and_those_with_no_time_left_are_not_sent(place):
+    fields = " ".join(
+        f"m{n}: sendMessage(input: $i) {{ messageEdge {{ node {{ externalId }} }} }}" for n in range(6)
+    )
+    asked = {
+        "query": f"mutation ($i: SendMessageInput!) {{ {fields} }}",
+        "variables": {"i": {"patientId": BRIEF, "body": TEXT}},
+    }
+    async with rig([place]) as http:
+        fault = FaultRule("slow", operation="send", times=None, args={"seconds": 0.5 * DEADLINE})
+        place.sandbox.faults.add(fault)
+        clock = asyncio.get_running_loop().time
+        began = clock()
+
+        answer = await http.post(f"{place.url}/graphql", json=asked)
+        took = clock() - began
+
+    assert answer.json()["errors"][0]["extensions"]["code"] == "OVERLOADED"
+    assert took < DEADLINE + LATE
+    assert place.sandbox.requests.count(f"{place.version}.send") <= 2
