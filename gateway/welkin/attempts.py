@@ -94,8 +94,18 @@ class Attempts:
         """Keep stamina from reporting retries in its own way, past what may be logged here."""
         stamina.instrumentation.set_on_retry_hooks(())
 
-    async def make(self, operation: str, perform: Perform[A], *, deadline: float, sends: bool = False) -> A:
+    async def make(
+        self,
+        operation: str,
+        perform: Perform[A],
+        *,
+        deadline: float,
+        sends: bool = False,
+        subject: str | None = None,
+    ) -> A:
         """Make a call, and again while that is allowed and may help. ``sends``: it sends a message.
+
+        ``subject``: what the call is about; answers of 500 may be of that alone.
 
         Raises:
             CallFailed: there is no answer.
@@ -107,7 +117,7 @@ class Attempts:
             last.clear()
             call.attempts += 1
             try:
-                answer = await self.once(operation, perform, deadline)
+                answer = await self.once(operation, perform, deadline, subject)
             except CallFailed as failed:
                 self._count(call, went_out=failed.works is not None)
                 raise
@@ -138,8 +148,10 @@ class Attempts:
         await asyncio.sleep(pause)
         return await self._repeat(lambda error: self._pause(call, error), attempt)
 
-    async def once(self, operation: str, perform: Perform[A], deadline: float) -> A:
-        """Make a call once.
+    async def once(
+        self, operation: str, perform: Perform[A], deadline: float, subject: str | None = None
+    ) -> A:
+        """Make a call once. ``subject``: see ``make``.
 
         Raises:
             CallFailed: there is no answer, or the call was kept back.
@@ -152,16 +164,18 @@ class Attempts:
             raise kept_back(operation)
         fair = deadline - asyncio.get_running_loop().time() >= _FAIR_SHARE * self.full_seconds
         ok: bool | None = None
+        alone: str | None = None
         try:
             answer = await perform(lambda: self.breaker.stands(ticket))
             ok = answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            alone = subject if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR else None
         except CallFailed as failed:
             ok = _tells(failed, fair=fair)
             raise
         else:
             return answer
         finally:
-            self.breaker.leave(ticket, ok=ok)
+            ok = self.breaker.leave(ticket, ok=ok, subject=alone)
             self.answered = self.answered if ok is None else ok
 
     def _count(self, call: _Call, *, went_out: bool) -> None:

@@ -5,6 +5,10 @@ of all outcomes, or twenty in a row, open it. *Open*, nothing goes out for a pau
 one call goes out as a probe. Its success closes the breaker, its failure starts a longer pause. A
 probe that says nothing for a while is not waited for, so that one lost packet does not keep it open.
 
+A failure that names a *subject* may be of that subject alone: one broken conversation answers 500 however
+often it is asked. Within ten seconds each subject counts as one failure, in a row as well; what it says
+beyond that is nothing. So one broken conversation never opens the breaker, and several at once do.
+
 Each call holds a ticket. Tickets from before the breaker last opened or closed tell nothing any more: a
 call that failed slowly must not open what has recovered meanwhile.
 """
@@ -12,6 +16,7 @@ call that failed slowly must not open what has recovered meanwhile.
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +27,8 @@ WINDOW_SECONDS = 10.0
 FEWEST_FAILURES = 5
 SHARE = 0.5
 IN_A_ROW = 20
+MOST_SUBJECTS = 1000
+"""So many subjects are remembered; the ones that counted first are forgotten first."""
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before the first, second, … probe; the last one again and again. With all of them a breaker
 closes less than five seconds after Welkin is back, if anyone calls."""
@@ -52,6 +59,8 @@ class Breaker:
         self._failures = Recent(WINDOW_SECONDS, clock)
         self._successes = Recent(WINDOW_SECONDS, clock)
         self._in_a_row = 0
+        self._subjects_in_a_row: set[str] = set()
+        self._counted: OrderedDict[str, float] = OrderedDict()  # subject, when it counted
         self._closed = True
         self._era = 0
         self._probes = 0
@@ -84,22 +93,48 @@ class Breaker:
         """Tell whether a call that has waited since may still go out."""
         return ticket.era == self._era
 
-    def leave(self, ticket: Ticket, *, ok: bool | None) -> None:
-        """Tell how a call ended; None: in a way that says nothing about Welkin."""
+    def leave(self, ticket: Ticket, *, ok: bool | None, subject: str | None = None) -> bool | None:
+        """Tell how a call ended; None: in a way that says nothing about Welkin. Gives what it was taken for.
+
+        ``subject``: what the call was about, if it may be that nothing else fails.
+        """
         if ticket.era != self._era:
-            return
+            return ok
+        if ok is False and subject is not None and not self._counts(subject):
+            ok = None
         if ticket.probe:
             self._judge(ticket, ok=ok)
         elif ok:
             self._successes.add()
             self._in_a_row = 0
+            self._subjects_in_a_row.clear()
         elif ok is not None:
-            self._failures.add()
+            self._fail(subject)
+        return ok
+
+    def _counts(self, subject: str) -> bool:
+        """Tell whether a failure of this subject is news, and remember it."""
+        now = self._clock()
+        while self._counted and now - next(iter(self._counted.values())) >= WINDOW_SECONDS:
+            self._counted.popitem(last=False)
+        if subject in self._counted:
+            return False
+        self._counted[subject] = now
+        if len(self._counted) > MOST_SUBJECTS:
+            self._counted.popitem(last=False)
+        return True
+
+    def _fail(self, subject: str | None) -> None:
+        self._failures.add()
+        if subject is None:
             self._in_a_row += 1
-            failures = self._failures.count
-            clear = failures >= SHARE * (failures + self._successes.count)
-            if (failures >= FEWEST_FAILURES and clear) or self._in_a_row >= IN_A_ROW:
-                self._turn(closed=False)
+        else:
+            self._subjects_in_a_row.add(subject)
+        failures = self._failures.count
+        clear = failures >= SHARE * (failures + self._successes.count)
+        in_a_row = self._in_a_row + len(self._subjects_in_a_row)
+        if (failures >= FEWEST_FAILURES and clear) or in_a_row >= IN_A_ROW:
+            self._turn(closed=False)
 
     def _judge(self, ticket: Ticket, *, ok: bool | None) -> None:
         if ok:
@@ -114,6 +149,8 @@ class Breaker:
         self._probing = False
         self._failures.clear()
         self._successes.clear()
+        self._counted.clear()
+        self._subjects_in_a_row.clear()
         self._in_a_row = self._pauses = 0
         self._next_probe = self._clock() + (0.0 if closed else self._pause())
 

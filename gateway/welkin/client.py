@@ -36,7 +36,8 @@ _LARGE = 256 * 1024
 _BEARER_TRUSTED = 30.0
 """Seconds in which a 401 is blamed on the chat token in the request, after a new bearer did not help.
 
-Otherwise everyone with a dead chat token could use up the token requests that Welkin allows.
+Otherwise everyone with a dead chat token could use up the token requests that Welkin allows. It holds for
+the operation that was refused: another one may be the first to notice that the bearer has died since.
 """
 
 _SECONDS_BETWEEN_RENEWALS = 60.0
@@ -81,9 +82,8 @@ class Client:
         self._attempts = Attempts(
             upstream.timeout_seconds, max_retries=upstream.max_retries, first_pause=upstream.retry_seconds
         )
-        self._proved = ""
         self._next_renewal = -math.inf
-        self._not_the_bearer_until = -math.inf
+        self._not_the_bearer_until: dict[str, float] = {}  # by operation, of which there are a few
         self._credential = Credential(self._base, upstream.tenant, upstream.client)
         token_url = upstream.token_url or self._base + token_request.path
         self._token_call = Call(ASKING_FOR_A_TOKEN, "POST", token_url, token_request.body)
@@ -144,7 +144,10 @@ class Client:
 
         try:
             answer = await self._attempts.make(
-                operation, lambda stands: self._authorized(once, end, stands), deadline=end
+                operation,
+                lambda stands: self._authorized(operation, once, end, stands),
+                deadline=end,
+                subject=_subject(call),
             )
         except CallFailed as failed:
             raise failed.error from failed
@@ -231,24 +234,29 @@ class Client:
             return await self._transport.call(call, bearer=token, deadline=end, stands=stands)
 
         return await self._attempts.make(
-            call.operation, lambda stands: self._authorized(once, end, stands), deadline=end, sends=sends
+            call.operation,
+            lambda stands: self._authorized(call.operation, once, end, stands),
+            deadline=end,
+            sends=sends,
+            subject=_subject(call),
         )
 
-    async def _authorized(self, once: Callable[[str, Stands], Awaitable[A]], end: float, stands: Stands) -> A:
+    async def _authorized(
+        self, operation: str, once: Callable[[str, Stands], Awaitable[A]], end: float, stands: Stands
+    ) -> A:
         token = await self._tokens.get(self._credential, self._fetch_token, end)
         answer = await once(token, stands)
         # A new bearer that did not help was not at fault: one place that refuses everybody must not
         # use up the token requests that all others need.
         now = asyncio.get_running_loop().time
-        if answer.status != HTTPStatus.UNAUTHORIZED or (
-            token == self._proved and now() < self._not_the_bearer_until
-        ):
+        trusted_until = self._not_the_bearer_until.get(operation, -math.inf)
+        if answer.status != HTTPStatus.UNAUTHORIZED or now() < trusted_until:
             return answer
         self._tokens.refused(self._credential, token)
         token = await self._tokens.get(self._credential, self._fetch_token, end)
         answer = await once(token, stands)
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            self._proved, self._not_the_bearer_until = token, now() + _BEARER_TRUSTED
+            self._not_the_bearer_until[operation] = now() + _BEARER_TRUSTED
         return answer
 
     async def _renewed(self, end: float) -> Answer:
@@ -258,6 +266,11 @@ class Client:
     def _fetch_token(self) -> Awaitable[Answer]:
         end = asyncio.get_running_loop().time() + self._timeout
         return self._transport.call_for_token(self._token_call, deadline=end)
+
+
+def _subject(call: Call) -> str:
+    """Name what a call is about: its URL without the query, in which pages and chat tokens stand."""
+    return call.url.partition("?")[0]
 
 
 async def _translated(body: bytes, operation: str, translate: Callable[[object], T]) -> T:

@@ -10,6 +10,7 @@ from gateway.domain.errors import (
     GatewayError,
     UpstreamBadResponse,
     UpstreamRateLimited,
+    UpstreamTimeout,
     UpstreamUnavailable,
 )
 from gateway.welkin.failures import CallFailed
@@ -22,6 +23,9 @@ LONGEST_BLOCK = 3600.0
 BURST = 20
 REFILL_SECONDS = 10.0
 """At most BURST requests at once and one more every so often: 50 in any five minutes, half of what blocks."""
+MOST_SHARED = 60
+"""So many tokens in five minutes are asked for by all processes that share a shelf, before the ones that
+hold a token ask for no other."""
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)
 """How long after the first, second, … failure in a row no request is made."""
 LONGEST_PAUSE = _PAUSES[-1]
@@ -46,8 +50,16 @@ class Refusal:
     works: bool | None
     passing: bool = False
 
+    @property
+    def is_hiccup(self) -> bool:
+        """Whether asking once more within moments may do. What timed out has used the time up."""
+        return self.passing and self.works is not None and not issubclass(self.kind, UpstreamTimeout)
+
     def failure(self, now: float, *, new: bool) -> CallFailed:
-        """Give a failure for each caller; ``new``: the caller has waited for the request."""
+        """Give a failure for each caller; ``new``: the request was made for this one.
+
+        It is one request, however many have waited for it: only one of them tells what came of it.
+        """
         left = max(0.0, self.until - now)
         limited = self.kind is UpstreamRateLimited
         error = UpstreamRateLimited(self.message, left) if limited else self.kind(self.message)
@@ -83,6 +95,13 @@ class Slot:
         if kept.value == self.rejected or now >= kept.expires_at:
             return False
         return now < kept.refresh_at or self.usable(now) is None
+
+    def is_bettered_by(self, fresh: Token, now: float) -> bool:
+        """Tell whether a token that a neighbour has just asked for will do where one is to be renewed."""
+        if fresh.value == self.rejected or now >= fresh.expires_at:
+            return False
+        ours = self.token
+        return ours is None or (fresh.value != ours.value and fresh.expires_at > ours.expires_at)
 
     def reject(self, value: str) -> None:
         """Drop a token that Welkin refused, unless it was replaced meanwhile."""
@@ -138,6 +157,15 @@ class Slot:
     ) -> Refusal:
         pause = _PAUSES[min(self.failures, len(_PAUSES) - 1)]
         return Refusal(kind, message, now + pause, works, passing)
+
+
+def enough(now: float) -> Refusal:
+    """Give the refusal of a renewal where all processes together have asked often enough.
+
+    It is over at once: whoever has no token must be free to ask.
+    """
+    message = "The gateways have asked Welkin for as many tokens as they may for now."
+    return Refusal(UpstreamRateLimited, message, now, works=None)
 
 
 def paused(until: float) -> Refusal:

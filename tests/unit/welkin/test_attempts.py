@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.welkin.attempts import Attempts
-from gateway.welkin.breaker import Breaker
+from gateway.welkin.breaker import FEWEST_FAILURES, Breaker, BreakerState
 from gateway.welkin.budget import RetryBudget
 from gateway.welkin.failures import CallFailed
 from gateway.welkin.throttle import Throttle
@@ -75,5 +75,40 @@ def test_a_call_that_is_made_again_counts_once():
         assert answer.status == 200
         assert made.retries == 2
         assert made.budget._calls.count == 1
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("status", "state"), [(500, BreakerState.CLOSED), (503, BreakerState.OPEN)])
+def test_only_a_500_may_be_of_one_subject_alone(status: int, state: BreakerState):
+    async def scenario() -> None:
+        clock = asyncio.get_running_loop().time
+        made = attempts()
+
+        async def perform(_stands: Callable[[], bool]) -> Answer:
+            return Answer(status, b"")
+
+        for _ in range(FEWEST_FAILURES):
+            await made.once("op", perform, clock() + 10, "/sick")
+
+        assert made.breaker.state is state
+        assert made.answered is False
+
+    run(scenario)
+
+
+def test_what_is_known_to_fail_alone_does_not_hide_that_others_are_answered():
+    async def scenario() -> None:
+        clock = asyncio.get_running_loop().time
+        made = attempts()
+        answers = [Answer(500, b""), Answer(200, b""), Answer(500, b"")]
+
+        async def perform(_stands: Callable[[], bool]) -> Answer:
+            return answers.pop(0)
+
+        for subject in ("/sick", "/well", "/sick"):
+            await made.once("op", perform, clock() + 10, subject)
+
+        assert made.answered is True
 
     run(scenario)

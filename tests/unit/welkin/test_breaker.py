@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.welkin.breaker import (
     FEWEST_FAILURES,
     IN_A_ROW,
+    MOST_SUBJECTS,
     PAUSES,
     PROBE_SECONDS,
+    WINDOW_SECONDS,
     Breaker,
     BreakerState,
     Ticket,
@@ -30,11 +32,11 @@ class Clock:
         return self.now
 
 
-def ends(breaker: Breaker, *, ok: bool | None, times: int = 1) -> None:
+def ends(breaker: Breaker, *, ok: bool | None, times: int = 1, subject: str | None = None) -> None:
     for _ in range(times):
         ticket = breaker.enter()
         assert ticket is not None
-        breaker.leave(ticket, ok=ok)
+        breaker.leave(ticket, ok=ok, subject=subject)
 
 
 @pytest.fixture
@@ -131,6 +133,95 @@ def test_a_probe_whose_caller_left_makes_way_at_once(opened: Breaker, clock: Clo
     assert opened.enter() is not None
 
 
+def test_failures_of_one_subject_count_once_in_a_while(breaker: Breaker, clock: Clock) -> None:
+    for _ in range(IN_A_ROW * 3):
+        ends(breaker, ok=False, subject="sick", times=50)
+        clock.now += WINDOW_SECONDS
+
+    assert breaker.state is BreakerState.CLOSED
+    ends(breaker, ok=False, subject="sick")
+    ends(breaker, ok=False, times=FEWEST_FAILURES - 1)
+    assert breaker.state is BreakerState.OPEN, "together with others it is a failure like theirs"
+
+
+def test_a_few_subjects_that_fail_at_once_open(breaker: Breaker) -> None:
+    for number in range(FEWEST_FAILURES - 1):
+        ends(breaker, ok=False, subject=f"s{number}", times=10)
+        assert breaker.state is BreakerState.CLOSED
+
+    ends(breaker, ok=False, subject="one more")
+
+    assert breaker.state is BreakerState.OPEN
+
+
+def test_a_long_row_of_subjects_that_fail_opens_whatever_went_before(breaker: Breaker) -> None:
+    ends(breaker, ok=True, times=1000)
+
+    for number in range(IN_A_ROW):
+        ends(breaker, ok=False, subject=f"s{number}")
+
+    assert breaker.state is BreakerState.OPEN
+
+
+def test_a_probe_of_one_subject_counts_once_and_then_makes_way(opened: Breaker, clock: Clock) -> None:
+    clock.now += PAUSES[0]
+    ends(opened, ok=False, subject="sick")
+    assert opened.enter() is None
+    clock.now += PAUSES[1]
+
+    ends(opened, ok=False, subject="sick", times=3)
+
+    ends(opened, ok=True)
+    assert opened.state is BreakerState.CLOSED
+
+
+def test_another_subject_of_a_probe_is_a_failure_and_a_new_outage_counts_all_of_them_anew(
+    opened: Breaker, clock: Clock
+) -> None:
+    for number, pause in enumerate(PAUSES):
+        clock.now += pause
+        ends(opened, ok=False, subject=f"s{number}")
+        assert opened.enter() is None
+    clock.now += PAUSES[-1]
+    ends(opened, ok=True)
+
+    for number in range(FEWEST_FAILURES):
+        ends(opened, ok=False, subject=f"s{number}")
+
+    assert opened.state is BreakerState.OPEN
+
+
+def test_subjects_without_number_take_no_memory_without_end(breaker: Breaker, clock: Clock) -> None:
+    for number in range(MOST_SUBJECTS * 3):
+        ends(breaker, ok=True, times=2)
+        ends(breaker, ok=False, subject=f"s{number}")
+        clock.now += 0.001
+
+    assert breaker.state is BreakerState.CLOSED
+    assert len(breaker._counted) == MOST_SUBJECTS
+    clock.now += WINDOW_SECONDS
+    ends(breaker, ok=False, subject="last")
+    assert len(breaker._counted) == 1
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.01, 0.6, 3.0, 9.9, 10.0]), st.sampled_from([True, False, None])),
+        max_size=200,
+    )
+)
+def test_one_subject_alone_never_opens(calls: list[tuple[float, bool | None]]) -> None:
+    """However often it fails, between whatever successes, and however long that goes on."""
+    clock = Clock()
+    breaker = Breaker(clock)
+    for seconds, ok in calls:
+        clock.now += seconds
+        ends(breaker, ok=ok, subject="sick")
+
+        assert breaker.state is BreakerState.CLOSED
+
+
 class Outages(RuleBasedStateMachine):
     """Calls begin, end and hang in any order, while Welkin comes and goes."""
 
@@ -153,12 +244,17 @@ class Outages(RuleBasedStateMachine):
             self.under_way.append(ticket)
 
     @precondition(lambda self: self.under_way)
-    @rule(data=st.data(), ok=st.sampled_from([True, False, False, None]))
-    def a_call_ends(self, data: st.DataObject, ok: bool | None) -> None:  # noqa: FBT001 - drawn
+    @rule(
+        data=st.data(),
+        ok=st.sampled_from([True, False, False, None]),
+        subject=st.sampled_from([None, None, "a", "b"]),
+    )
+    def a_call_ends(self, data: st.DataObject, ok: bool | None, subject: str | None) -> None:  # noqa: FBT001 - drawn
         ticket = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
         stood, before = self.breaker.stands(ticket), self.breaker.state
-        self.breaker.leave(ticket, ok=ok)
-        if not stood or ok is None:
+        told = self.breaker.leave(ticket, ok=ok, subject=subject)
+        assert told is ok or (told is None and ok is False and subject is not None)
+        if not stood or told is None:
             assert (self.breaker.state is BreakerState.CLOSED) == (before is BreakerState.CLOSED)
         if stood and ok and before is not BreakerState.CLOSED:
             assert self.breaker.state is BreakerState.CLOSED

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,7 +13,7 @@ import pytest
 
 from gateway.domain.errors import UpstreamRateLimited
 from gateway.welkin.failures import CallFailed
-from gateway.welkin.token_slot import BLOCK_SECONDS
+from gateway.welkin.token_slot import BLOCK_SECONDS, MOST_SHARED
 from gateway.welkin.tokens import Tokens
 from gateway.welkin.transport import Answer
 from gateway.welkin.upstream import Credential
@@ -58,6 +60,9 @@ class World:
 
     async def get(self, tokens: Tokens) -> str:
         return await tokens.get(ME, self.fetch, asyncio.get_running_loop().time() + 5)
+
+    async def renew(self, tokens: Tokens) -> None:
+        await tokens.renew(ME, self.fetch, asyncio.get_running_loop().time() + 5)
 
 
 @pytest.fixture
@@ -137,14 +142,105 @@ async def test_a_token_that_a_neighbour_renewed_early_is_used(world: World) -> N
     assert world.requests == 2
 
 
-async def test_a_probe_asks_welkin_and_not_the_shelf(world: World) -> None:
+async def test_a_probe_asks_welkin_where_the_shelf_holds_nothing_fresh(world: World) -> None:
     await world.get(world.process())
+    world.now += 60
     tokens = world.process()
 
-    await tokens.renew(ME, world.fetch, asyncio.get_running_loop().time() + 5)
+    await world.renew(tokens)
 
     assert world.requests == 2
     assert await world.get(tokens) == "t2"
+
+
+async def test_a_probe_takes_what_a_neighbour_has_just_asked_for_and_asks_the_next_time(
+    world: World,
+) -> None:
+    one, other = world.process(), world.process()
+    await world.get(one)
+    await world.get(other)
+    world.now += 60
+    await world.renew(one)
+    assert world.requests == 2
+
+    await world.renew(other)
+
+    assert world.requests == 2
+    assert await world.get(other) == "t2"
+    await world.renew(other)
+    assert world.requests == 3
+
+
+async def test_a_probe_does_not_take_back_a_token_that_welkin_refused(world: World) -> None:
+    tokens = world.process()
+    tokens.refused(ME, await world.get(tokens))
+
+    await world.renew(tokens)
+
+    assert await world.get(tokens) == "t2"
+
+
+async def test_a_probe_does_not_take_a_token_that_ends_before_its_own(world: World) -> None:
+    one, other = world.process(), world.process()
+    await world.get(one)
+    world.answers.append(Answer(200, b'{"token":"short","expiresIn":600}'))
+    world.now += 60
+    await world.renew(other)
+
+    await world.renew(one)
+
+    assert world.requests == 3
+    assert await world.get(one) == "t3"
+
+
+@pytest.mark.parametrize("asked_at", [None, "soon", 5, [], [None, "soon", True], [1e300], [-1e300]])
+async def test_a_token_that_does_not_say_when_it_was_asked_for_is_not_fresh(
+    world: World, asked_at: object
+) -> None:
+    """An older gateway put it there, or nobody knows who."""
+    await world.get(world.process())
+    (name,) = world.shelf.kept
+    fields = {**json.loads(world.shelf.kept[name]), "asked_at": asked_at}
+    world.shelf.kept[name] = json.dumps(fields).encode()
+    tokens = world.process()
+
+    await world.renew(tokens)
+
+    assert world.requests == 2
+
+
+@pytest.mark.parametrize("processes", [2, 3, 8])
+async def test_processes_that_renew_all_the_time_ask_no_more_often_than_one(
+    world: World, processes: int
+) -> None:
+    running = [world.process() for _ in range(processes)]
+
+    for round_ in range(60):  # every 5 s for 300 s
+        for place in range(processes):
+            with contextlib.suppress(CallFailed):
+                await world.renew(running[(place + round_) % processes])
+        world.now += 5
+
+    assert 50 <= world.requests <= MOST_SHARED
+
+
+async def test_processes_that_renew_in_any_order_and_hectically_stay_below_the_limit(world: World) -> None:
+    running = [world.process() for _ in range(8)]
+    order = random.Random(7)
+
+    for _ in range(3000):  # tenths of a second
+        with contextlib.suppress(CallFailed):
+            await world.renew(order.choice(running))
+        world.now += 0.1
+    assert world.requests <= MOST_SHARED
+
+    for tokens in running:
+        tokens.refused(ME, await world.get(tokens))
+    assert await world.get(running[0]) == await world.get(running[1]), "who has no token may ask still"
+    world.now += 300
+    before = world.requests
+    await world.renew(running[0])
+    assert world.requests == before + 1
 
 
 @pytest.mark.parametrize(
