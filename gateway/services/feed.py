@@ -30,7 +30,10 @@ from gateway.services.conversations import position
 from gateway.services.shared_walks import BATCH, GOES_ROUND_SECONDS, SharedWalks
 
 _LOOKS_AFTER_A_WAKE = (0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0)
-"""Pauses in seconds. A message that shows up within 6.5 s of its webhook is delivered within a second."""
+"""Pauses in seconds. A message that shows up within 6.5 s of its webhook is delivered within a second, unless
+another shows up in between whose own webhook is late or lost: that one is taken for what was announced, the
+looks end, and the next wake-up or the timer finds the other. To look on would cost every event more reads.
+"""
 
 LISTED_WITHIN = sum(_LOOKS_AFTER_A_WAKE)
 """How long, in seconds, a message that is known of is looked for at short intervals."""
@@ -53,7 +56,11 @@ class Event(NamedTuple):
 
 
 class Feed:
-    """Watches one conversation while it has listeners."""
+    """Watches one conversation while it has listeners.
+
+    While it is not known whose conversation it is (``patient_id``), the first message seen tells: ``named``
+    hears of that.
+    """
 
     def __init__(
         self,
@@ -62,11 +69,14 @@ class Feed:
         reconcile_seconds: float,
         deadline: float,
         undisturbed: Undisturbed = nullcontext,
+        named: Callable[[Feed, str], None] | None = None,
     ) -> None:
         self.listeners = 0
+        self.patient_id: str | None = None
         self.walks = SharedWalks(source, deadline=deadline)
         self._source = source
         self._reconcile = reconcile_seconds
+        self._named = named
         self._head: str | None = None
         self._furthest: tuple[str, datetime] | None = None
         self._webhooks = 0
@@ -215,6 +225,8 @@ class Feed:
         head = messages[0].external_id if messages else ""
         if head == self._head:
             return
+        if self.patient_id is None and messages and self._named is not None:
+            self._named(self, messages[0].patient_id)
         appeared = self._appeared(messages)
         if self._head is not None:
             self._take_off(appeared)

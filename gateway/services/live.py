@@ -53,12 +53,13 @@ class Live:
         self._max_replay = max_replay
         self._told = told
         self._undisturbed = undisturbed
-        self._feeds: dict[str, dict[str, Feed]] = {}  # by patient, then by what opens the conversation
+        self._feeds: dict[str, Feed] = {}  # by what opens the conversation
+        self._feeds_of: dict[str, dict[Feed, None]] = {}  # by patient, as soon as one is known; ordered sets
 
     @property
     def listeners(self) -> int:
         """How many listeners there are now."""
-        return sum(feed.listeners for feeds in self._feeds.values() for feed in feeds.values())
+        return sum(feed.listeners for feed in self._feeds.values())
 
     def wake(self, patient_id: str, sent: str | None = None, *, elsewhere: bool = False) -> None:
         """Take a hint that a conversation changed; ``sent`` is the id of a message sent from here.
@@ -66,18 +67,17 @@ class Live:
         ``elsewhere``: the hint comes from another process of this gateway.
         """
         self._reads.changed(patient_id, elsewhere=elsewhere)
-        for feed in self._feeds.get(patient_id, {}).values():
+        for feed in self._feeds_of.get(patient_id, ()):
             feed.wake(sent)
         if self._told is not None and not elsewhere:
             self._told(patient_id)
 
     def look_again(self) -> None:
         """Look at every conversation that is listened to: hints from elsewhere may have been missed."""
-        for patient_id, feeds in self._feeds.items():
-            if patient_id:  # not known of an empty conversation behind a chat token; nothing of it is kept
-                self._reads.changed(patient_id)
-            for feed in feeds.values():
-                feed.look_again()
+        for patient_id in self._feeds_of:
+            self._reads.changed(patient_id)
+        for feed in self._feeds.values():
+            feed.look_again()
 
     def follow(self, patient_id: str, after: str | None) -> AsyncGenerator[Edge]:
         """Give every message newer than ``after`` (None: than now), oldest first, each once, without end.
@@ -105,8 +105,9 @@ class Live:
 
     async def aclose(self) -> None:
         """End every feed."""
-        feeds = [feed for feeds in self._feeds.values() for feed in feeds.values()]
+        feeds = list(self._feeds.values())
         self._feeds = {}
+        self._feeds_of = {}
         await asyncio.gather(*(feed.stop() for feed in feeds))
 
     def _follow(self, opening: AbstractAsyncContextManager[Listener]) -> AsyncGenerator[Edge]:
@@ -121,21 +122,23 @@ class Live:
         def make(placed: Placed) -> Edge:
             return self._conversations.edge(cursors, placed, Filter())
 
-        feed = self._join(patient_id, "", source)
+        key = f"patient/{patient_id}"
+        feed = self._join(key, source, patient_id)
         try:
             yield Listener(feed, await self._begin(feed, source, start), make)
         finally:
-            await self._leave(patient_id, "", feed)
+            await self._leave(key, feed)
 
     @asynccontextmanager
     async def _listening_portal(self, token: str, after: str | None) -> AsyncGenerator[Listener]:
         source = self._reads.portal(token)
         newest = await self._newest(source)
-        # Whose conversation it is stands in its messages alone; an empty one is woken by the timer.
-        patient_id = newest.message.patient_id if newest is not None else ""
+        # Whose conversation it is stands in its messages alone: the first one of an empty one is found by
+        # the timer, and names the patient to the feed.
+        patient_id = None if newest is None else newest.message.patient_id
         start = None if newest is None else position(newest)
         if after is not None:
-            if newest is None:
+            if patient_id is None:
                 raise InvalidCursor("The cursor is not one that this gateway made for this conversation.")
             start = self._conversations.cursors(patient_id).read(after, None)
 
@@ -143,15 +146,15 @@ class Live:
             cursors = self._conversations.cursors(placed.message.patient_id)
             return self._conversations.edge(cursors, placed, Filter())
 
-        key = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-        feed = self._join(patient_id, key, source)
+        key = "token/" + hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+        feed = self._join(key, source, patient_id)
         try:
             place = Place(start, listed=start is not None)
             if after is not None:
                 place = await self._begin(feed, source, start)
             yield Listener(feed, place, make)
         finally:
-            await self._leave(patient_id, key, feed)
+            await self._leave(key, feed)
 
     async def _begin(self, feed: Feed, source: Source, start: Position | None) -> Place:
         """Find the place to begin at: a cursor's, else the newest message there is now."""
@@ -170,26 +173,35 @@ class Live:
         cut = await drive(paging.older(1, Bounds(), not_before=source.now()), source, self._deadline)
         return cut.placed[0] if cut.placed else None
 
-    def _join(self, patient_id: str, key: str, source: Source) -> Feed:
-        feeds = self._feeds.setdefault(patient_id, {})
-        feed = feeds.get(key)
+    def _join(self, key: str, source: Source, patient_id: str | None) -> Feed:
+        feed = self._feeds.get(key)
         if feed is None:
-            feed = Feed(
+            feed = self._feeds[key] = Feed(
                 source,
                 reconcile_seconds=self._reconcile,
                 deadline=self._deadline,
                 undisturbed=self._undisturbed,
+                named=self._named,
             )
-            feeds[key] = feed
             feed.start()
         feed.listeners += 1
+        if patient_id is not None and feed.patient_id is None:
+            self._named(feed, patient_id)
+            feed.look_again()  # if it was empty at the last look, the others are not told of that message yet
         return feed
 
-    async def _leave(self, patient_id: str, key: str, feed: Feed) -> None:
+    def _named(self, feed: Feed, patient_id: str) -> None:
+        """Wake the feed from now on when something is heard of its patient."""
+        feed.patient_id = patient_id
+        self._feeds_of.setdefault(patient_id, {})[feed] = None
+
+    async def _leave(self, key: str, feed: Feed) -> None:
         feed.listeners -= 1
-        feeds = self._feeds.get(patient_id, {})
-        if feed.listeners == 0 and feeds.get(key) is feed:
-            del feeds[key]
-            if not feeds:
-                del self._feeds[patient_id]
+        if feed.listeners == 0 and self._feeds.get(key) is feed:
+            del self._feeds[key]
+            if feed.patient_id is not None:
+                feeds = self._feeds_of[feed.patient_id]
+                del feeds[feed]
+                if not feeds:
+                    del self._feeds_of[feed.patient_id]
             await feed.stop()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
+import pytest
+
 from gateway.domain.connection import Filter, Window
+from gateway.domain.errors import NotFound
 from tests.unit.paging.upstreams import LinkedUpstream
 from tests.unit.services.fakes import FakeWelkin, run, serve
 
@@ -49,6 +52,37 @@ def test_who_joins_a_walk_late_is_shown_what_came_meanwhile_as_soon_as_the_other
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await instance.aclose()
+
+    run(scenario)
+
+
+def test_who_is_reading_while_the_feed_is_refused_is_told_of_that_too():
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        upstream = LinkedUpstream(5)
+        upstream.arrive(1)
+        welkin = FakeWelkin(upstream, latency=1)
+        instance = serve(welkin, ttl=0, reconcile=1000)
+        cursor = (await instance.messages("p1", Window(first=1), Filter())).edges[0].cursor
+
+        async def listen() -> None:
+            async with aclosing(instance.follow("p1", cursor)) as tail:
+                await anext(tail)
+
+        early = asyncio.create_task(listen())
+        await asyncio.sleep(10)
+        begun = loop.time()
+        late = asyncio.create_task(listen())
+        await asyncio.sleep(0.1)
+        instance.wake("p1")
+        await asyncio.sleep(0.45)  # the late one's read has its answer; the feed's look has not
+        welkin.failures = [NotFound("Welkin knows no such patient.") for _ in range(100)]
+
+        for task in (early, late):
+            with pytest.raises(NotFound):
+                await task
+        assert loop.time() - begun < 5
         await instance.aclose()
 
     run(scenario)

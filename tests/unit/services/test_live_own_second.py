@@ -108,6 +108,32 @@ def test_nothing_is_held_back_where_all_of_that_second_was_delivered_here():
     run(scenario)
 
 
+def test_a_listener_holds_back_anew_at_each_place_whose_message_is_not_listed_for_a_while():
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        upstream, hidden = conversation(1)
+        instance = serve(FakeWelkin(upstream), reconcile=1000)
+        received: dict[str, float] = {}
+        task = asyncio.create_task(collect(instance, received))
+        await asyncio.sleep(5)
+
+        for _ in range(2):
+            upstream.arrive(10)
+            instance.wake("p1")
+            await asyncio.sleep(10)
+            hidden.add(upstream.history[-1].external_id)
+            upstream.arrive(0)
+            upstream.arrive(1)
+            instance.wake("p1")
+            loop.call_later(2, hidden.clear)
+            await asyncio.sleep(100)
+
+        assert list(received) == ["m1", "m2", "m3", "m4", "m5", "m6"]
+        await end(instance, task)
+
+    run(scenario)
+
+
 @pytest.mark.parametrize(("gap", "held_back"), [(59, 6.5), (60, 0)])
 def test_nothing_is_held_back_for_a_message_that_is_surely_gone(gap, held_back):
     async def scenario() -> None:
