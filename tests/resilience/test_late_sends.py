@@ -22,7 +22,7 @@ from tests.resilience.fake_welkin import EMPTY, PATIENT, FakeWelkin, read
 from tests.unit.welkin.wire import reply
 
 Connect = Callable[..., WelkinV1]
-DEADLINE = 2.5
+DEADLINE = 3.5
 SENT = reply(
     b'{"sender":{"clientType":"PATIENT","id":"91be"},"message":"hello","externalId":"IM1",'
     b'"createdAt":"2030-01-01T10:06:00.000Z"}'
@@ -58,7 +58,7 @@ def answer_posts(fake: FakeWelkin, data: bytes, seconds: float) -> None:
     fake.answer = answer
 
 
-@pytest.mark.parametrize("seconds", [0.3, 2.15])
+@pytest.mark.parametrize("seconds", [0.3, 2.75])
 async def test_an_answer_counts_after_the_last_look_too(
     fake: FakeWelkin, connect: Connect, seconds: float
 ) -> None:
@@ -73,7 +73,7 @@ async def test_an_answer_counts_after_the_last_look_too(
     assert fake.sends == 1
 
 
-@pytest.mark.parametrize("seconds", [0.3, 2.15])
+@pytest.mark.parametrize("seconds", [0.3, 2.75])
 async def test_a_refusal_counts_after_the_last_look_too_and_leaves_the_key_free(
     fake: FakeWelkin, connect: Connect, seconds: float
 ) -> None:
