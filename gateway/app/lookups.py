@@ -29,7 +29,7 @@ _Question = tuple[Any, ...]
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Make the loop that uvicorn would choose, with these lookups. What it is called by: see `serving`."""
+    """Make the loop that uvicorn would choose, with these lookups; uvicorn is told its name in `serving`."""
     loop = auto_loop_factory()()
     setattr(loop, "getaddrinfo", Lookups(loop).getaddrinfo)  # noqa: B010 - uvloop's class is not typed for it
     return loop

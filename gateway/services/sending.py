@@ -21,7 +21,7 @@ from gateway.domain.model import Message
 from gateway.domain.ports import Claim, Reads, SendRecord, Sends, Welkin
 from gateway.services.conversations import Conversations
 from gateway.services.live import Live
-from gateway.services.seeking import Seeker
+from gateway.services.sent_messages import SentMessages
 from gateway.services.turns import Turns
 
 _BASELINE_SHARE = 0.2
@@ -63,7 +63,7 @@ class Sending:
         self._turns = Turns()
         self._tasks: set[asyncio.Task[SendRecord]] = set()
         self._posts: set[asyncio.Task[Message]] = set()
-        self._seeker = Seeker(reads)
+        self._sent_messages = SentMessages(reads)
 
     async def send(
         self, patient_id: str, body: str, attachment_id: str | None, idempotency_key: str | None
@@ -140,7 +140,7 @@ class Sending:
         left = end - loop.time()
         if left < self._deadline * _LEAST_SHARE:
             raise _no_time_left()
-        before = await self._seeker.listed(patient_id, left * _BASELINE_SHARE)
+        before = await self._sent_messages.listed(patient_id, left * _BASELINE_SHARE)
         if end - loop.time() < self._deadline * _LEAST_SHARE:
             raise _no_time_left()
         if claim is not None:
@@ -197,7 +197,7 @@ class Sending:
 
     def _known(self, patient_id: str, before: SendRecord, message: Message) -> SendRecord:
         """Tell everyone of a message that is known by now to be the one sent."""
-        self._seeker.remember(patient_id, message)
+        self._sent_messages.remember(patient_id, message)
         self._live.wake(patient_id, sent=message.external_id)
         return SendRecord(message, hints=before.hints)
 
@@ -219,7 +219,7 @@ class Sending:
                 return self._sent(patient_id, before, message)
             await asyncio.sleep(until - loop.time())
             looked = post is None or post.done()
-            found = await self._seeker.look(patient_id, body, before, end)
+            found = await self._sent_messages.look(patient_id, body, before, end)
             if len(found) == 1:
                 return self._known(patient_id, before, found[0])
             if found:
@@ -227,7 +227,7 @@ class Sending:
         if post is not None and (message := await _answer(post, end)) is not None:
             return self._sent(patient_id, before, message)
         if not looked and end - loop.time() >= self._deadline * _LAST_LOOK_SHARE:
-            found = await self._seeker.look(patient_id, body, before, end)
+            found = await self._sent_messages.look(patient_id, body, before, end)
             if len(found) == 1:
                 return self._known(patient_id, before, found[0])
         return before

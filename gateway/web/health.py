@@ -19,7 +19,7 @@ from gateway.web.options import Readiness, ReadyState
 from gateway.web.problems import problem_of
 
 READY_SECONDS = 2.0
-"""How long the parts may take to say how they are: whoever asks gives up soon after."""
+"""The last limit, on a readiness that does not answer at all: it names what is silent well before."""
 
 _BEARER = b"bearer "
 

@@ -17,7 +17,7 @@ _OURS = 50
 _CONVERSATIONS = 10_000
 
 
-class Seeker:
+class SentMessages:
     """Looks into the conversations of one instance, and knows which messages its own sends became."""
 
     def __init__(self, reads: Reads) -> None:
